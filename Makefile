@@ -1,0 +1,35 @@
+# Every target sets up .venv by itself. PYTHON picks the interpreter (3.11 to 3.13).
+PYTHON ?= python3
+BIN := .venv/bin
+OUT ?= out/demo
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: demo test check bench lab environment environment-dev clean
+
+demo: environment
+	$(BIN)/workbench demo --out $(OUT)
+
+test: environment-dev
+	$(PYTEST) -n 2 --dist worksteal tests
+
+check: environment-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+bench: environment-dev
+	$(PYTEST) tests/bench -m bench -s -o filterwarnings=default
+
+lab: environment
+	$(BIN)/python scripts/bootstrap.py lab
+	$(BIN)/jupyter lab notebooks
+
+environment:
+	@$(PYTHON) scripts/bootstrap.py
+
+environment-dev:
+	@$(PYTHON) scripts/bootstrap.py dev
+
+clean:
+	rm -rf .venv out .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,267 @@
+"""A child process for what may crash, hang or eat the machine: hostile files, builds, first runs.
+
+`Worker.call` runs one function of one module in the child and gives back what it returned. The
+child has limits on time and memory; when it dies, the caller gets an error and the next call
+starts a fresh child. It is a plain `python -m` process rather than `multiprocessing`, which would
+run the caller's `__main__` again and so breaks in scripts without a guard and in notebooks.
+Standard library only; it knows nothing of models.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import pickle
+import select
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from workbench.errors import (
+    CancelledError,
+    WorkbenchError,
+    WorkerDiedError,
+    WorkerError,
+    WorkerTimeoutError,
+)
+from workbench.progress import Cancel, Progress, silent
+from workbench.text import shown
+
+_HEADER = struct.Struct("<Q")
+_POLL_SECONDS = 0.05
+_LOG_BYTES = 64 * 1024
+
+
+class Worker:
+    """One child process, started at the first call and reused by later ones.
+
+    Calls from several threads wait for one another.
+    """
+
+    def __init__(self, *, memory_bytes: int | None = None) -> None:
+        """Make a worker; no process starts yet.
+
+        Args:
+            memory_bytes: address space the child may take on top of what it has when it starts
+                (enforced where the operating system can: Linux). None sets no limit.
+        """
+        self._memory_bytes = memory_bytes
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log: Any = None
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def call(
+        self,
+        target: Callable[..., Any],
+        *args: Any,
+        timeout: float | None = None,
+        progress: Progress = silent,
+        cancel: Cancel | None = None,
+    ) -> Any:
+        """What `target(*args)` returns, run in the child.
+
+        Args:
+            target: a function at the top of an importable module. If it has a parameter named
+                `progress`, it gets a callback whose events reach `progress` here.
+            args: picklable values.
+            timeout: seconds until the child is stopped; None waits for ever.
+            progress: called in this thread with each event of the child.
+            cancel: looked at 20 times a second; when set, the child is stopped.
+
+        Raises:
+            WorkerTimeoutError: the time limit passed.
+            WorkerDiedError: the child died; the message has the signal and its last words.
+            CancelledError: `cancel` was set.
+            WorkbenchError: `target` raised one; it comes through as it was.
+            WorkerError: `target` raised something else; the message names it.
+        """
+        with self._lock:
+            deadline = None if timeout is None else time.monotonic() + timeout
+            process = self._start()
+            try:
+                self._send((target.__module__, target.__qualname__, args), process)
+                while True:
+                    kind, value = self._receive(process, deadline, timeout, cancel)
+                    if kind != "event":
+                        break
+                    progress(value)
+            except BaseException:
+                self._stop()
+                raise
+        if kind == "result":
+            return value
+        raise value
+
+    def close(self) -> None:
+        """Stop the child. The worker can be used again; a new child starts then."""
+        with self._lock:
+            self._stop()
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the child, None while there is none."""
+        return self._process.pid if self._process else None
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        if self._process is not None and self._process.poll() is None:
+            return self._process
+        self._stop()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the child
+        here = Path(__file__).resolve().parent.parent
+        path = os.pathsep.join(filter(None, [str(here), os.environ.get("PYTHONPATH", "")]))
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "workbench.worker", str(self._memory_bytes or 0)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            env={**os.environ, "PYTHONPATH": path},
+            start_new_session=True,
+        )
+        return self._process
+
+    def _stop(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            with contextlib.suppress(OSError):
+                process.kill()
+            process.wait()
+            for pipe in (process.stdin, process.stdout):
+                with contextlib.suppress(OSError):
+                    pipe.close()  # type: ignore[union-attr]
+        if self._log is not None:
+            self._log.close()
+            self._log = None
+
+    def _send(self, message: Any, process: subprocess.Popen[bytes]) -> None:
+        data = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
+        assert process.stdin is not None
+        try:
+            process.stdin.write(_HEADER.pack(len(data)))
+            process.stdin.write(data)
+            process.stdin.flush()
+        except OSError as error:
+            raise self._died(process) from error
+
+    def _receive(
+        self,
+        process: subprocess.Popen[bytes],
+        deadline: float | None,
+        timeout: float | None,
+        cancel: Cancel | None,
+    ) -> tuple[str, Any]:
+        assert process.stdout is not None
+        pipe = process.stdout.fileno()
+
+        def read(size: int) -> bytes:
+            data = bytearray()
+            while len(data) < size:
+                if cancel is not None and cancel.requested:
+                    raise CancelledError("stopped as asked; everything finished before is kept")
+                if deadline is not None and time.monotonic() > deadline:
+                    raise WorkerTimeoutError(
+                        f"stopped after its time limit of {timeout:g} s; "
+                        "allow more time or give it less"
+                    )
+                if select.select([pipe], [], [], _POLL_SECONDS)[0]:
+                    piece = os.read(pipe, min(size - len(data), 1 << 20))
+                    if not piece:
+                        raise self._died(process)
+                    data += piece
+            return bytes(data)
+
+        (size,) = _HEADER.unpack(read(_HEADER.size))
+        return pickle.loads(read(size))
+
+    def _died(self, process: subprocess.Popen[bytes]) -> WorkerDiedError:
+        code = process.wait()
+        how = f"signal {-code} ({_signal_name(-code)})" if code < 0 else f"exit status {code}"
+        return WorkerDiedError(f"the worker process died: {how}{self._last_words()}")
+
+    def _last_words(self) -> str:
+        if self._log is None:
+            return ""
+        size = self._log.seek(0, os.SEEK_END)
+        self._log.seek(max(0, size - _LOG_BYTES))
+        lines = self._log.read().decode("utf-8", "replace").strip().splitlines()
+        return f"; its last line was: {shown(lines[-1], 300)}" if lines else ""
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return "unknown"
+
+
+def _limit_memory(extra_bytes: int) -> None:
+    if not extra_bytes or not sys.platform.startswith("linux"):
+        return
+    import resource
+
+    with open("/proc/self/statm") as statm:
+        used = int(statm.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + extra_bytes, used + extra_bytes))
+
+
+def _portable(error: BaseException) -> BaseException:
+    """The error itself where it is ours and survives pickling, else a `WorkerError` about it."""
+    if isinstance(error, WorkbenchError):
+        with contextlib.suppress(Exception):
+            pickle.loads(pickle.dumps(error))
+            return error
+    words = traceback.format_exception_only(error)[-1].strip()
+    return WorkerError(f"failed in the worker process: {shown(words, 2000)}")
+
+
+def _serve() -> None:
+    """Answer calls from standard input until it ends.
+
+    Replies go to a private copy of standard output; the real one is joined to standard error, so
+    that a library that prints cannot damage a reply.
+    """
+    calls = os.fdopen(os.dup(0), "rb")
+    replies = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _limit_memory(int(sys.argv[1]))
+
+    def reply(kind: str, value: Any) -> None:
+        data = pickle.dumps((kind, value), protocol=pickle.HIGHEST_PROTOCOL)
+        replies.write(_HEADER.pack(len(data)) + data)
+        replies.flush()
+
+    while header := calls.read(_HEADER.size):
+        module, name, args = pickle.loads(calls.read(_HEADER.unpack(header)[0]))
+        try:
+            target = getattr(importlib.import_module(module), name)
+            options = {}
+            if "progress" in target.__code__.co_varnames[: _parameters(target)]:
+                options["progress"] = lambda event: reply("event", event)
+            result = target(*args, **options)
+            reply("result", result)
+        except BaseException as error:
+            reply("error", _portable(error))
+
+
+def _parameters(target: Callable[..., Any]) -> int:
+    code = target.__code__
+    return code.co_argcount + code.co_kwonlyargcount
+
+
+if __name__ == "__main__":
+    _serve()
