@@ -20,6 +20,7 @@ OLDEST, NEWEST = (3, 11), (3, 13)
 
 
 def main(extras: list[str]) -> int:
+    """Exit status: 0 once `.venv` holds the workbench with these extras."""
     if not OLDEST <= sys.version_info[:2] <= NEWEST:
         found = ".".join(map(str, sys.version_info[:3]))
         return fail(
@@ -50,6 +51,7 @@ def main(extras: list[str]) -> int:
 
 
 def make_venv() -> bool:
+    """Whether `.venv` exists afterwards, with a pip in it."""
     if subprocess.run([sys.executable, "-m", "venv", VENV], capture_output=True).returncode == 0:
         return True
     # Debian and Ubuntu ship Python without `ensurepip`: make it bare and fill it with another pip.
@@ -78,6 +80,7 @@ def make_venv() -> bool:
 
 
 def fail(message: str) -> int:
+    """Say what went wrong; the exit status for it."""
     print(f"bootstrap: {message}", file=sys.stderr)
     return 1
 

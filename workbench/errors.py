@@ -20,8 +20,8 @@ WorkbenchError
 
 A message has three parts: what is wrong, which object it is (file, node, tensor, key, line), and
 what to do. Names that come from a file go through `workbench.text.shown` first. Wrong arguments of
-a call are plain `ValueError` or `TypeError`. Foreign exceptions are translated once, where a backend
-or a file format is entered, with `raise ... from error`.
+a call are plain `ValueError` or `TypeError`. Foreign exceptions are translated once, where a
+backend or a file format is entered, with `raise ... from error`.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
@@ -44,7 +44,7 @@ class TensorSpec:
 
     name: str
     dtype: str = ""
-    """ONNX's name in lower case (``float32``, ``int64``, ``bfloat16`` ...), ``""`` where unknown."""
+    """ONNX's name in lower case (``float32``, ``bfloat16`` ...); ``""`` where unknown."""
     shape: Shape | None = None
     """Extents, a string for one known only at run time; ``None`` where the rank is unknown."""
 
@@ -129,7 +129,7 @@ class Graph:
 
     @cached_property
     def producer(self) -> Mapping[str, int]:
-        """Tensor name -> place of the node that makes it; graph inputs and initializers are not in."""
+        """Tensor name -> place of the node that makes it; inputs and initializers are not in."""
         made: dict[str, int] = {}
         for i, node in enumerate(self.nodes):
             for tensor in node.outputs:
@@ -255,12 +255,8 @@ def traced(graph: Graph, through: Graph) -> Graph:
     original. An origin that `through` does not know is kept as it is.
     """
     back = {node.name: origin_of(node) for node in through.nodes}
-    nodes = tuple(
-        Node(
-            node.name, node.op_type, node.domain, node.inputs, node.outputs, node.attributes,
-            tuple(dict.fromkeys(far for near in origin_of(node) for far in back.get(near, (near,)))),
-            node.captured,
-        )
-        for node in graph.nodes
-    )  # fmt: skip
-    return Graph(graph.name, graph.inputs, graph.outputs, nodes, graph.initializers, graph.tensors)
+    nodes = []
+    for node in graph.nodes:
+        far = (name for near in origin_of(node) for name in back.get(near, (near,)))
+        nodes.append(replace(node, origin=tuple(dict.fromkeys(far))))
+    return replace(graph, nodes=tuple(nodes))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 LIMIT = 120
 """Longest name shown, in characters; the middle of a longer one is left out."""
@@ -53,3 +53,27 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """`` (did you mean X?)`` for the known name closest to `name`, or nothing."""
     found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f" (did you mean {shown(found[0])}?)" if found else ""
+
+
+def aligned(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table for a terminal: two spaces between columns, numbers to the right, a rule below.
+
+    A column is set to the right when every cell below its head starts with a digit, a sign or a
+    dash. Cells are made safe with `shown`.
+    """
+    cells = [[shown(cell) for cell in row] for row in rows]
+    columns = list(zip(header, *cells, strict=True)) if cells else [(head,) for head in header]
+    widths = [max(map(len, column)) for column in columns]
+    right = [len(c) > 1 and all(cell[:1] in "0123456789+-–" for cell in c[1:]) for c in columns]
+
+    def line(row: Sequence[str]) -> str:
+        parts = zip(row, widths, right, strict=True)
+        return "  ".join(c.rjust(w) if r else c.ljust(w) for c, w, r in parts).rstrip()
+
+    rule = "  ".join("-" * width for width in widths)
+    return "\n".join([line(header), rule, *(line(row) for row in cells)])
+
+
+def plural(count: int, noun: str) -> str:
+    """``1 engine``, ``2 engines``, ``12,345 nodes``."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -49,7 +49,8 @@ class ShapeRange:
         for axis, (low, best, high) in enumerate(zip(self.min, self.opt, self.max, strict=True)):
             if not 0 <= low <= best <= high:
                 raise ValueError(
-                    f"axis {axis}: min {low}, opt {best}, max {high}; must be 0 <= min <= opt <= max"
+                    f"axis {axis}: min {low}, opt {best}, max {high}; "
+                    "must be 0 <= min <= opt <= max"
                 )
 
     def holds(self, shape: tuple[int, ...]) -> bool:

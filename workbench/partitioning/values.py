@@ -60,7 +60,7 @@ class Capability:
     """
 
     source: str
-    """Who said so, with its version: ``TensorRT-RTX 1.7.1 parser``, ``support table TensorRT 11.1``."""
+    """Who said so, with its version: ``TensorRT-RTX 1.7.1 parser``, ``support table 11.1``."""
     verdicts: tuple[Verdict, ...]
     """One for each node of the graph that was asked about, in its order."""
 
