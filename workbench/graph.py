@@ -75,7 +75,7 @@ class Node:
     """Tensor names by position; ``""`` is an optional input left out."""
     outputs: tuple[str, ...] = ()
     """Tensor names by position; ``""`` is an optional output nobody takes."""
-    attributes: Mapping[str, Any] = field(default=NOTHING, hash=False)
+    attributes: Mapping[str, Any] = field(default_factory=lambda: NOTHING, hash=False)
     """Plain values: int, float, str, bytes, tuples of them; a tensor as its `TensorSpec`; the body
     of an If or Loop as a `Graph`."""
     origin: tuple[str, ...] = ()

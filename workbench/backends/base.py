@@ -69,7 +69,7 @@ class BuildConfig:
         ValueError: a number outside its range.
     """
 
-    shapes: Mapping[str, ShapeRange] = field(default=NO_SHAPES, hash=False)
+    shapes: Mapping[str, ShapeRange] = field(default_factory=lambda: NO_SHAPES, hash=False)
     """Ranges of dynamic inputs by tensor name; inputs not named keep their declared shape."""
     workspace_bytes: int | None = None
     """Scratch memory a kernel may use; None leaves it to the backend."""
@@ -79,7 +79,7 @@ class BuildConfig:
     """CPU threads an engine may use."""
     tf32: bool = True
     """Whether TensorFloat-32 may stand in for FP32 on a GPU."""
-    options: Mapping[str, Any] = field(default=NO_OPTIONS, hash=False)
+    options: Mapping[str, Any] = field(default_factory=lambda: NO_OPTIONS, hash=False)
     """A backend's own settings by its own names; an unknown one is an error."""
 
     def __post_init__(self) -> None:
