@@ -148,12 +148,6 @@ class Preprocessing:
         return pixels[top : top + high, left : left + wide]
 
 
-IMAGENET = Preprocessing(
-    size=256, crop=224, scale=1 / 255, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
-)
-"""What networks trained by Paddle's and PyTorch's model collections expect."""
-
-
 def _natural(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
@@ -186,3 +180,9 @@ def _cast(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
         limits = np.iinfo(dtype)
         values = np.clip(np.rint(values), limits.min, limits.max)
     return values.astype(dtype, copy=False)
+
+
+IMAGENET = Preprocessing(
+    size=256, crop=224, scale=1 / 255, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
+)
+"""What networks trained by Paddle's and PyTorch's model collections expect."""
