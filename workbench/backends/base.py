@@ -3,6 +3,11 @@
 A partition turned into engines and native regions is itself an `Engine`, so nothing above these
 protocols knows whether it runs one backend or several. `workbench.testing.check_backend` is the
 contract as a function.
+
+What does not run any more is still accounted for. `Engine.layers` lists every original node as the
+origin of a layer, and where the backend computed nodes at build time or dropped them as no-ops it
+adds at most two layers that hold these: `FOLDED` and `REMOVED`, without inputs and outputs and in
+the domain `LAYER_DOMAIN`. `executed` leaves them out.
 """
 
 from __future__ import annotations
@@ -10,21 +15,32 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from workbench.graph import Graph, TensorSpec
-from workbench.model import Model
+from workbench.graph import Graph, Node, TensorSpec
 from workbench.partitioning import Capability
 from workbench.progress import Progress, silent
 from workbench.text import shown
+
+if TYPE_CHECKING:
+    from workbench.model import Model
 
 Feeds = Mapping[str, np.ndarray]
 """Input tensor name -> array of exactly the declared dtype and a shape that fits."""
 
 Outputs = dict[str, np.ndarray]
 """Output tensor name -> array that belongs to the caller; a later run never changes it."""
+
+LAYER_DOMAIN = "workbench"
+"""Domain of the layers that stand for nodes that do not run."""
+
+FOLDED = "Folded"
+"""`op_type` of the layer whose origin was computed at build time, because it needs no input."""
+
+REMOVED = "Removed"
+"""`op_type` of the layer whose origin was dropped, because it changes nothing."""
 
 NO_SHAPES: Mapping[str, ShapeRange] = MappingProxyType({})
 NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
@@ -93,6 +109,15 @@ class BuildConfig:
             )
 
 
+def executed(layers: Graph) -> tuple[Node, ...]:
+    """The layers that really run: all but the ones that hold folded and removed nodes."""
+    return tuple(
+        node
+        for node in layers.nodes
+        if node.domain != LAYER_DOMAIN or node.op_type not in (FOLDED, REMOVED)
+    )
+
+
 @runtime_checkable
 class CapabilitySource(Protocol):
     """Anything that can say which nodes it takes: a backend, a live parser, a support table."""
@@ -139,9 +164,14 @@ class Session(Protocol):
         ...
 
     def profile(self) -> dict[str, float]:
-        """Layer name -> seconds of the last `run`, names as in `Engine.layers()`.
+        """Layer name -> seconds in one run, names as in `Engine.layers()`.
 
+        Taken by running the feeds of the last `run` again with timing switched on, so that `run`
+        itself is never slowed down; the arrays of that run must not have been changed since.
         Empty where the backend cannot tell.
+
+        Raises:
+            RunError: nothing was run yet, or the session is closed.
         """
         ...
 
@@ -172,9 +202,11 @@ class Engine(Protocol):
     def layers(self) -> Graph:
         """The kernels or layers it really runs.
 
-        Each node has its `origin` in the model it was built from; every original node is the
-        origin of at least one layer or is named in the graph's folded or removed layers.
-        Attributes: ``precision`` (dtype it computes in), and where known ``kernel`` and ``layout``.
+        Each node has its `origin` in the model it was built from, and every original node is the
+        origin of at least one layer; a kernel the backend put in by itself, such as a change of
+        layout, has the domain `LAYER_DOMAIN` and no origin. Nodes that do not run are the origin of the
+        layer `FOLDED` or `REMOVED`. Attributes: ``precision`` (dtype it computes in), and where
+        known ``kernel`` and ``layout``.
         """
         ...
 
