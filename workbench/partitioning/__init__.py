@@ -1,5 +1,7 @@
 """Division of a graph into engine subgraphs and native regions: Paddle-TensorRT's integration."""
 
+from workbench.partitioning.exclusion import Exclusion
+from workbench.partitioning.plan import Plan, Segments, Totals, partition, plan
 from workbench.partitioning.values import (
     Capability,
     Code,
@@ -9,4 +11,17 @@ from workbench.partitioning.values import (
     takes_all,
 )
 
-__all__ = ["Capability", "Code", "Partition", "Subgraph", "Verdict", "takes_all"]
+__all__ = [
+    "Capability",
+    "Code",
+    "Exclusion",
+    "Partition",
+    "Plan",
+    "Segments",
+    "Subgraph",
+    "Totals",
+    "Verdict",
+    "partition",
+    "plan",
+    "takes_all",
+]

@@ -1,0 +1,192 @@
+"""Integer graphs and the one numbering both policies stand on. Knows no names and no verdicts.
+
+Every node is *ours* (flag 1: can be grouped) or *theirs* (flag 0: stands between). The
+**alternation** x(v) of a node is the largest number of changes of side on any path that ends in v,
+counted from a virtual node of theirs above everything: odd for ours, even for theirs, never falling
+along an edge. Nodes of one odd value can share an engine, K = (max + 1) / 2 values are in use, and
+a path with K runs exists, so no plan has fewer: Kennedy and McKinley's typed fusion with one type
+(1994, hdl.handle.net/1911/96439). Counting from below gives the latest value of every node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+Adjacency = Sequence[Sequence[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Dag:
+    """A directed acyclic graph of the nodes 0 to n-1; adjacency lists have no repeats."""
+
+    before: Adjacency
+    after: Adjacency
+    order: Sequence[int]
+    """Any topological order of all nodes."""
+
+    def __len__(self) -> int:
+        return len(self.before)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Earliest and latest alternation of every node, and the fewest groups there can be."""
+
+    early: list[int]
+    late: list[int]
+    minimum: int
+    """K: most runs of our nodes on any path; 0 where no node is ours."""
+
+
+def alternation(order: Sequence[int], before: Adjacency, ours: Sequence[int]) -> list[int]:
+    """Alternation of every node, counted along `before`; O(V + E)."""
+    found = [0] * len(before)
+    for v in order:
+        above = before[v]
+        if len(above) == 1:
+            most = found[above[0]]
+        elif above:
+            most = max([found[p] for p in above])
+        else:
+            most = 0
+        found[v] = most + ((most ^ ours[v]) & 1)
+    return found
+
+
+def window(dag: Dag, ours: Sequence[int]) -> Window:
+    """Earliest and latest alternation; any numbering between that never falls is a valid plan."""
+    early = alternation(dag.order, dag.before, ours)
+    below = alternation(dag.order[::-1], dag.after, ours)
+    top = max(map(int.__mul__, early, ours), default=0) + 1 if any(ours) else 0
+    return Window(early, [top - steps for steps in below], top // 2)
+
+
+def clusters(dag: Dag, ours: Sequence[int], bounds: Window) -> list[int]:
+    """A label for every node: our nodes joined by edges and free in exactly the same window share one.
+
+    Early and late values both never fall along an edge and both rise across a node of theirs, so
+    these clusters together have no cycle, and none of them gives up freedom to move.
+    """
+    early, late = bounds.early, bounds.late
+    wide = 2 * bounds.minimum + 1
+    keys = [
+        e * wide + l if mine else -1 - v
+        for v, (e, l, mine) in enumerate(zip(early, late, ours, strict=True))
+    ]
+    return components(dag, keys)
+
+
+def components(dag: Dag, keys: Sequence[int]) -> list[int]:
+    """For every node the root of its component over the edges that join nodes of equal keys."""
+    root = list(range(len(keys)))
+    before = dag.before
+    for v in dag.order:
+        key = keys[v]
+        mine = v
+        for p in before[v]:
+            if keys[p] == key:
+                other = root[p]
+                while other != root[other]:
+                    root[other] = root[root[other]]
+                    other = root[other]
+                if mine == v:
+                    mine = root[v] = other
+                elif other != mine:
+                    while mine != root[mine]:
+                        mine = root[mine]
+                    root[other] = mine
+    for v in dag.order:
+        at = v
+        while at != root[at]:
+            root[at] = root[root[at]]
+            at = root[at]
+        root[v] = at
+    return root
+
+
+@dataclass(frozen=True, slots=True)
+class Quotient:
+    """A dag with groups of nodes contracted to units, numbered in canonical topological order."""
+
+    dag: Dag
+    unit: list[int]
+    """Node -> unit that holds it; -1 for nodes left out."""
+    members: list[list[int]]
+    """Unit -> nodes in it, in the order of the dag below."""
+
+
+def quotient(dag: Dag, label: Sequence[int], names: Sequence[str]) -> Quotient:
+    """The dag with nodes of one label contracted; label -1 leaves a node out.
+
+    Units are numbered by depth, then by the least name in them: the same for every order of the
+    nodes below. The labels must be acyclic together.
+
+    Args:
+        names: a text for every node that identifies it whatever its place.
+    """
+    number: dict[int, int] = {}
+    members: list[list[int]] = []
+    raw = [-1] * len(label)
+    for v in dag.order:
+        mark = label[v]
+        if mark >= 0:
+            at = number.setdefault(mark, len(members))
+            if at == len(members):
+                members.append([v])
+            else:
+                members[at].append(v)
+            raw[v] = at
+    before, after = _contracted(dag, raw, len(members))
+    keys = [names[m[0]] if len(m) == 1 else min([names[v] for v in m]) for m in members]
+    order = _by_depth(before, after, keys)
+    rank = [0] * len(order)
+    for i, u in enumerate(order):
+        rank[u] = i
+    rank.append(-1)
+    return Quotient(
+        Dag(
+            [[rank[p] for p in before[u]] for u in order],
+            [[rank[s] for s in after[u]] for u in order],
+            range(len(order)),
+        ),
+        [rank[u] for u in raw],
+        [members[u] for u in order],
+    )
+
+
+def _contracted(dag: Dag, raw: list[int], count: int) -> tuple[list[list[int]], list[list[int]]]:
+    edges: set[int] = set()
+    for u, above in zip(raw, dag.before, strict=True):
+        if u >= 0:
+            for p in above:
+                w = raw[p]
+                if w != u and w >= 0:
+                    edges.add(w * count + u)
+    before: list[list[int]] = [[] for _ in range(count)]
+    after: list[list[int]] = [[] for _ in range(count)]
+    for edge in edges:
+        w, u = divmod(edge, count)
+        before[u].append(w)
+        after[w].append(u)
+    return before, after
+
+
+def _by_depth(before: list[list[int]], after: list[list[int]], keys: list[str]) -> list[int]:
+    missing = [len(above) for above in before]
+    layer = [u for u, count in enumerate(missing) if not count]
+    order: list[int] = []
+    while layer:
+        if len(layer) > 1:
+            layer.sort(key=keys.__getitem__)
+        order += layer
+        deeper: list[int] = []
+        for u in layer:
+            for s in after[u]:
+                missing[s] -= 1
+                if not missing[s]:
+                    deeper.append(s)
+        layer = deeper
+    if len(order) != len(before):
+        raise AssertionError("the groups to contract lie on a cycle")
+    return order

@@ -1,0 +1,292 @@
+"""`plan`: segments computed once; `Plan`: a threshold only filters them.
+
+A segment's size, inputs, outputs and bytes do not depend on which other segments are kept, and
+dissolving one removes contractions and so never makes a cycle. That is why a threshold is a binary
+search over sorted sizes with prefix sums, and why raising it only ever removes segments.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+from operator import itemgetter
+
+from workbench.errors import PartitionError
+from workbench.graph import Graph
+from workbench.partitioning.boundary import nets
+from workbench.partitioning.exclusion import Exclusion
+from workbench.partitioning.grouping import POLICIES, grouped
+from workbench.partitioning.layout import Layout, layout
+from workbench.partitioning.values import Capability, Code, Partition, Verdict
+from workbench.text import listed, shown
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What the engines of a partition come to."""
+
+    engines: int
+    nodes: int
+    """Nodes in engines."""
+    boundary_tensors: int
+    """Inputs plus outputs of all engines."""
+    boundary_bytes: int
+    """Their bytes; a tensor of unknown size counts as 1."""
+    flops: float
+    """Sum over the nodes in engines of what `plan` was told each costs; 0 where it was not told."""
+
+
+@dataclass(frozen=True)
+class Segments:
+    """The parts a plan would put into engines, largest first, in parallel lists."""
+
+    sizes: list[int]
+    """Counted nodes; every node unless the plan leaves operator types uncounted."""
+    nodes: list[int]
+    tensors: list[int]
+    nbytes: list[int]
+    flops: list[float]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Segments of a graph for one capability, exclusion and policy; thresholds filter them."""
+
+    graph: Graph
+    capability: Capability
+    policy: str
+    exclude: Exclusion
+    minimum: int
+    """Fewest engines any plan that takes all these nodes can have: the most runs on one path."""
+    segment_of: Sequence[int]
+    """For each node, in `graph.nodes` order, its segment; -1 for one that can be in no engine.
+
+    Segments are numbered from the largest to the smallest."""
+    segments: Segments
+    layout: Layout
+    excluded: Mapping[str, str]
+    """Excluded node name -> the rule, in words."""
+
+    @cached_property
+    def _prefix(self) -> list[list[float]]:
+        parts = self.segments
+        columns = (parts.nodes, parts.tensors, parts.nbytes, parts.flops)
+        return [list(accumulate(column, initial=0)) for column in columns]
+
+    @cached_property
+    def _descending(self) -> list[int]:
+        return [-size for size in self.segments.sizes]
+
+    def count(self, min_subgraph_size: int, max_engines: int | None = None) -> int:
+        """How many segments are kept: always the first ones."""
+        _check(min_subgraph_size, max_engines)
+        found = bisect_right(self._descending, -min_subgraph_size)
+        return found if max_engines is None else min(found, max_engines)
+
+    def totals(self, min_subgraph_size: int = 3, *, max_engines: int | None = None) -> Totals:
+        """Engines, nodes and boundary at a threshold; a binary search."""
+        n = self.count(min_subgraph_size, max_engines)
+        nodes, tensors, nbytes, flops = (column[n] for column in self._prefix)
+        return Totals(n, int(nodes), int(tensors), int(nbytes), flops)
+
+    @cached_property
+    def _gather(self) -> Callable[[list[Code]], tuple[Code, ...]]:
+        slots = list(self.segment_of)
+        base = len(self.segments.sizes)
+        numbers = {code: base + i for i, code in enumerate(Code)}
+        for v, s in enumerate(slots):
+            if s < 0:
+                slots[v] = numbers[self._native_verdict(v).code]
+        if len(slots) < 2:
+            return lambda codes: tuple(codes[slot] for slot in slots)
+        return itemgetter(*slots)
+
+    def codes(
+        self, min_subgraph_size: int = 3, *, max_engines: int | None = None
+    ) -> tuple[Code, ...]:
+        """The verdict's code for every node at a threshold, in `graph.nodes` order."""
+        fits = self.count(min_subgraph_size)
+        kept = self.count(min_subgraph_size, max_engines)
+        rest = len(self.segments.sizes) - fits
+        row = [Code.TAKEN] * kept + [Code.ENGINE_LIMIT] * (fits - kept)
+        return self._gather(row + [Code.BELOW_MIN_SIZE] * rest + list(Code))
+
+    def _native_verdict(self, v: int) -> Verdict:
+        name = self.graph.nodes[v].name
+        if v in self.layout.folded:
+            return Verdict(name, Code.FOLDED, "computed from constants alone")
+        if name in self.excluded:
+            return Verdict(name, Code.EXCLUDED, self.excluded[name])
+        known = self.capability.by_node.get(name)
+        return known or Verdict(
+            name, Code.UNKNOWN, f"{shown(self.capability.source)} says nothing about it"
+        )
+
+    def at(
+        self,
+        min_subgraph_size: int = 3,
+        *,
+        max_engines: int | None = None,
+    ) -> Partition:
+        """The partition at a threshold: a segment is an engine from this many nodes on.
+
+        Args:
+            min_subgraph_size: at least 1; constants and folded nodes are not counted.
+            max_engines: keep at most this many, the largest ones.
+
+        Raises:
+            ValueError: a number out of range.
+        """
+        from workbench.partitioning.assembly import assembled
+
+        kept = self.count(min_subgraph_size, max_engines)
+        fits = self.count(min_subgraph_size)
+        verdicts: list[Verdict] = []
+        sizes = self.segments.sizes
+        for v, s in enumerate(self.segment_of):
+            name = self.graph.nodes[v].name
+            if s < 0:
+                verdicts.append(self._native_verdict(v))
+            elif s < kept:
+                verdicts.append(Verdict(name, Code.TAKEN))
+            elif s < fits:
+                verdicts.append(
+                    Verdict(name, Code.ENGINE_LIMIT, f"only the {max_engines} largest are kept")
+                )
+            else:
+                verdicts.append(
+                    Verdict(
+                        name,
+                        Code.BELOW_MIN_SIZE,
+                        f"its subgraph has {sizes[s]} nodes, min_subgraph_size is "
+                        f"{min_subgraph_size}",
+                    )
+                )
+        label = [s if s < kept else -1 for s in self.segment_of]
+        return assembled(self.layout, label, tuple(verdicts), min_subgraph_size, self.policy)
+
+
+def plan(
+    graph: Graph,
+    capability: Capability,
+    *,
+    policy: str = "connected",
+    exclude: Exclusion = Exclusion(),
+    flops: Mapping[str, float] | None = None,
+    uncounted: frozenset[str] = frozenset(),
+) -> Plan:
+    """Segments of the nodes a backend takes, for every threshold at once.
+
+    Args:
+        policy: ``connected`` or ``fewest``; see the package.
+        exclude: nodes to keep out.
+        flops: node name -> cost, summed in `Totals.flops`.
+        uncounted: operator types that do not count towards a segment's size.
+
+    Raises:
+        PartitionError: an exclusion that matches nothing, or a capability for another graph.
+        ValueError: an unknown policy.
+    """
+    if policy not in POLICIES:
+        raise ValueError(f"policy is {shown(policy)}; must be one of {listed(POLICIES)}")
+    taken = capability.taken
+    if not taken <= graph.position.keys():
+        strange = sorted(taken - graph.position.keys())
+        raise PartitionError(
+            f"capability of {shown(capability.source)} is not for graph {shown(graph.name)}: "
+            f"it takes nodes that are not there: {listed(strange)}; ask it about this graph"
+        )
+    excluded = exclude.matches(graph)
+    plane = layout(graph)
+    allowed = taken - excluded.keys()
+    ours = [1 if node.name in allowed else 0 for node in graph.nodes]
+    for v in plane.folded:
+        ours[v] = 0
+    at = _present(plane)
+    groups = grouped(plane, plane.dag, ours, plane.names, at, policy, plane.folded)
+    segment_of, segments = _measured(plane, groups.label, flops or {}, uncounted)
+    return Plan(
+        graph, capability, policy, exclude, groups.minimum, segment_of, segments, plane, excluded
+    )
+
+
+def _present(plane: Layout) -> Sequence[int]:
+    count = len(plane.graph.nodes)
+    if not plane.folded:
+        return range(count)
+    return [-1 if v in plane.folded else v for v in range(count)]
+
+
+def _measured(
+    plane: Layout, label: list[int], flops: Mapping[str, float], uncounted: frozenset[str]
+) -> tuple[list[int], Segments]:
+    nodes = plane.graph.nodes
+    held = Counter(label)
+    held.pop(-1, None)
+    counted = held.copy()
+    if uncounted:
+        for mark, node in zip(label, nodes, strict=True):
+            counted[mark] -= node.op_type in uncounted
+    least: dict[int, str] = {}
+    for mark, name in zip(label, plane.names, strict=True):
+        if mark >= 0 and (mark not in least or name < least[mark]):
+            least[mark] = name
+    ranked = sorted(held, key=lambda mark: (-counted[mark], least[mark]))
+    rank = {mark: s for s, mark in enumerate(ranked)}
+    rank[-1] = -1
+    segment_of = [rank[mark] for mark in label]
+    costs = [0.0] * len(ranked)
+    for name, cost in flops.items():
+        s = segment_of[plane.graph.position[name]]
+        if s >= 0:
+            costs[s] += cost
+    tensors, nbytes = _boundaries(plane, segment_of, len(ranked))
+    return segment_of, Segments(
+        [counted[m] for m in ranked], [held[m] for m in ranked], tensors, nbytes, costs
+    )
+
+
+def _boundaries(plane: Layout, segment_of: list[int], count: int) -> tuple[list[int], list[int]]:
+    unit = segment_of
+    if plane.folded or -1 in segment_of:
+        unit = [
+            (s if s >= 0 else count + v) if v not in plane.folded else -1
+            for v, s in enumerate(segment_of)
+        ]
+    crossing = nets(plane, unit)
+    tensors, nbytes = [0] * count, [0] * count
+    for maker, readers, given, size in zip(
+        crossing.maker, crossing.readers, crossing.given, crossing.nbytes, strict=True
+    ):
+        ends = [s for s in readers if s < count]
+        if 0 <= maker < count and (readers or given):
+            ends.append(maker)
+        for s in ends:
+            tensors[s] += 1
+            nbytes[s] += size
+    return tensors, nbytes
+
+
+def _check(min_subgraph_size: int, max_engines: int | None) -> None:
+    if not isinstance(min_subgraph_size, int) or min_subgraph_size < 1:
+        raise ValueError(
+            f"min_subgraph_size is {shown(min_subgraph_size)}; must be a whole number from 1"
+        )
+    if max_engines is not None and (not isinstance(max_engines, int) or max_engines < 0):
+        raise ValueError(f"max_engines is {shown(max_engines)}; must be 0 or more, or None")
+
+
+def partition(
+    graph: Graph,
+    capability: Capability,
+    min_subgraph_size: int = 3,
+    *,
+    policy: str = "connected",
+    exclude: Exclusion = Exclusion(),
+) -> Partition:
+    """The graph divided into engines and native regions; `plan(...).at(...)` in one call."""
+    return plan(graph, capability, policy=policy, exclude=exclude).at(min_subgraph_size)
