@@ -21,7 +21,7 @@ from typing import ClassVar
 from workbench.backends.tensorrt import asking
 from workbench.backends.tensorrt.asking import Answer, Complaint
 from workbench.backends.tensorrt.skeleton import Skeleton, write_zeros
-from workbench.backends.tensorrt.words import code_of, reason_of
+from workbench.backends.tensorrt.words import ONNX_DOMAINS, code_of, reason_of
 from workbench.errors import WorkerDiedError, WorkerTimeoutError
 from workbench.partitioning import Code, Verdict
 from workbench.progress import Cancel, Event, Progress, silent
@@ -29,7 +29,7 @@ from workbench.text import shown
 from workbench.worker import Worker
 
 _MOST_ANSWERS = 20_000
-_GRAPH_FAULTS_INPUT = "importInput"
+_SHORTEST_LIMIT = 5.0
 
 Places = tuple[int, ...]
 Note = Callable[[str], str]
@@ -53,8 +53,12 @@ class Asker:
         self.worker = Worker()
         self._package = package
         self._title = title.encode()
-        self._timeout = timeout
+        self._timeout = self._limit = timeout
         self._known: dict[str, bool] = {}
+
+    def begin(self) -> None:
+        """Give the parser its whole time limit again; a piece that hangs shortens it."""
+        self._limit = self._timeout
 
     def ask(self, pieces: Sequence[bytes], zeros: int, cancel: Cancel | None) -> list[Answer]:
         """An answer for each piece; one that killed the parser or its time limit says so.
@@ -89,9 +93,12 @@ class Asker:
     def _ask(self, pieces: list[bytes], path: str, cancel: Cancel | None) -> list[Answer]:
         try:
             return self.worker.call(
-                asking.ask, self._package, pieces, path, timeout=self._timeout, cancel=cancel
+                asking.ask, self._package, pieces, path, timeout=self._limit, cancel=cancel
             )
         except (WorkerDiedError, WorkerTimeoutError) as error:
+            if isinstance(error, WorkerTimeoutError):
+                # Some piece hangs: finding it must not take the whole limit at every halving.
+                self._limit = min(self._limit, max(_SHORTEST_LIMIT, self._timeout / 8))
             if len(pieces) == 1:
                 return [Answer(False, died=str(error))]
             middle = len(pieces) // 2
@@ -135,6 +142,7 @@ class Inquiry:
 
     def verdicts(self, progress: Progress = silent, cancel: Cancel | None = None) -> list[Verdict]:
         """A verdict for each node, in the graph's order."""
+        self._asker.begin()
         open_runs: list[Places] = [self._graph.order] if self._graph.nodes else []
         total = len(self._graph.nodes)
         while open_runs:
@@ -265,9 +273,9 @@ class Inquiry:
         known = self._asker.known(named)
         for place, complaint in ((fault.place, fault.complaint) for fault in self._faults):
             node = self._graph.nodes[place]
-            reason = reason_of(
-                complaint, node, self._source, self._note(complaint.operator or node.op_type)
-            )
+            own = node.domain in ONNX_DOMAINS or complaint.stack
+            note = self._note(complaint.operator or node.op_type) if own else ""
+            reason = reason_of(complaint, node, self._source, note)
             self._verdicts[place] = Verdict(node.name, code_of(complaint, known), reason)
 
 

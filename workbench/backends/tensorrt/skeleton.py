@@ -42,18 +42,17 @@ class Skeleton:
             model: the same model, for attributes, types and small constants; not kept.
         """
         self.graph = graph
+        self.largest = 0
+        """Bytes of the largest constant whose values were left out so far."""
+        self._exact = _scales_and_zero_points(graph)
         self._nodes = {
-            node.name: _field(1, _plain(ir.serde.serialize_node(node)).SerializeToString())
-            for node in model.graph
+            node.name: _field(1, self._node(node).SerializeToString()) for node in model.graph
         }
         self._values = {value.name: value for value in _values(model.graph) if value.name}
         self._encoded: dict[tuple[str, str], bytes] = {}
         self._weights = dict(model.graph.initializers)
-        self._exact = _scales_and_zero_points(graph)
         self._outputs = frozenset(spec.name for spec in graph.outputs)
         self._foot = _foot(model)
-        self.largest = 0
-        """Bytes of the largest constant whose values were left out so far."""
 
     @cached_property
     def folded(self) -> frozenset[int]:
@@ -135,6 +134,18 @@ class Skeleton:
             return proto
         # The parser wants some type for an output; what it makes of the node decides.
         return onnx.helper.make_tensor_value_info(name, _PLACEHOLDER, None)
+
+    def _node(self, node: ir.Node) -> onnx.NodeProto:
+        value = node.attributes.get("value")
+        if node.op_type != "Constant" or value is None or value.type != ir.AttributeType.TENSOR:
+            return _plain(ir.serde.serialize_node(node))
+        name = str(node.outputs[0].name)
+        if self._keeps(name, value.value):
+            return _plain(ir.serde.serialize_node(node))
+        proto = onnx.NodeProto(op_type="Constant", name=node.name or "", output=[name])
+        tensor = self._hollow(value.value)
+        proto.attribute.add(name="value", type=onnx.AttributeProto.TENSOR, t=tensor)
+        return proto
 
     def _weight(self, name: str) -> bytes:
         key = (name, "weight")

@@ -17,6 +17,7 @@ import onnx
 import onnx_ir as ir
 
 from workbench.backends.tensorrt.checks import Scope, broken
+from workbench.backends.tensorrt.words import ONNX_DOMAINS
 from workbench.graph import Graph, Node
 from workbench.model import Model
 from workbench.partitioning import Capability, Code, Verdict
@@ -27,7 +28,8 @@ _TYPES = {
     "uint8": "UINT8", "int32": "INT32", "int64": "INT64", "bool": "BOOL", "float8e4m3fn": "FP8",
     "int4": "INT4", "float4e2m1": "FP4",
 }  # fmt: skip
-_ONNX_DOMAINS = ("", "ai.onnx")
+# Rows of these name what goes in first, not the masks, scales or integers beside it.
+_FIRST_INPUT_ONLY = ("QuantizeLinear", "DequantizeLinear", "Attention")
 _FIRST_WITH_INT64 = "9.3"  # earlier ones narrow INT64 to INT32
 
 
@@ -154,7 +156,7 @@ class _Judge:
         """Why the table does not take a node, None where it does."""
         if (node.domain, node.op_type) in self._functions:
             return self._inside_function(node)
-        if node.domain not in _ONNX_DOMAINS:
+        if node.domain not in ONNX_DOMAINS:
             return _Finding(
                 Code.UNSUPPORTED_OP,
                 f"{shown(node.op_type)} of domain {shown(node.domain)} is no ONNX operator; "
@@ -176,11 +178,17 @@ class _Judge:
         for tensor in _typed(node, self._opset):
             dtype = scope.spec(tensor).dtype
             if dtype and self._table.type_name(dtype) not in row.types:
-                return _Finding(
-                    Code.UNSUPPORTED_TYPE,
-                    f"{shown(node.op_type)} takes {', '.join(sorted(row.types))}; "
-                    f"{shown(tensor)} is {shown(dtype)}",
-                )
+                return _type_finding(f"{node.op_type} takes", row.types, tensor, dtype)
+        if node.op_type == "QuantizeLinear":
+            return self._wrong_quantized(scope, node)
+        return None
+
+    def _wrong_quantized(self, scope: Scope, node: Node) -> _Finding | None:
+        """The row of QuantizeLinear names what goes in; what comes out, the other one's takes."""
+        row, dtype = self._table.row("DequantizeLinear"), scope.spec(node.outputs[0]).dtype
+        types = (row.types if row and row.types else frozenset()) | {"UINT8"}
+        if dtype and self._table.type_name(dtype) not in types:
+            return _type_finding("QuantizeLinear makes", types, node.outputs[0], dtype)
         return None
 
     def _broken(self, scope: Scope, node: Node, row: Row) -> _Finding | None:
@@ -203,13 +211,19 @@ class _Judge:
     def _inside_function(self, node: Node) -> _Finding | None:
         for child in self._functions[node.domain, node.op_type]:
             row = self._table.row(child.op_type)
-            foreign = child.domain not in _ONNX_DOMAINS
+            foreign = child.domain not in ONNX_DOMAINS
             known = (child.domain, child.op_type) in self._functions
             if not known and (foreign or row is None or row.types is None):
                 where = f"node {shown(child.name)} inside function {shown(node.op_type)}"
                 words = f"{where}: operator {shown(child.op_type)} is not supported"
                 return _Finding(Code.UNSUPPORTED_OP, words)
         return None
+
+
+def _type_finding(what: str, types: frozenset[str], tensor: str, dtype: str) -> _Finding:
+    allowed = ", ".join(sorted(types))
+    words = f"{shown(what)} {allowed}; {shown(tensor)} is {shown(dtype)}"
+    return _Finding(Code.UNSUPPORTED_TYPE, words)
 
 
 def _typed(node: Node, opset: int) -> Iterator[str]:
@@ -237,9 +251,10 @@ def _schema(operator: str, opset: int) -> onnx.defs.OpSchema | None:
 def _about(operator: str, opset: int) -> frozenset[str]:
     """Type variables of an operator that can be floating point: data, as opposed to indices."""
     schema = _schema(operator, opset)
-    if schema is None or operator in ("QuantizeLinear", "DequantizeLinear"):
-        # A row names one side only: what goes in, not the float or the integer on the other.
-        return frozenset({schema.inputs[0].type_str}) if schema else frozenset()
+    if schema is None:
+        return frozenset()
+    if operator in _FIRST_INPUT_ONLY:
+        return frozenset({schema.inputs[0].type_str})
     return frozenset(
         constraint.type_param_str
         for constraint in schema.type_constraints

@@ -10,6 +10,9 @@ from workbench.graph import Node
 from workbench.partitioning import Code
 from workbench.text import shown
 
+ONNX_DOMAINS = ("", "ai.onnx")
+"""How files write ONNX's own operator set."""
+
 LONGEST_REASON = 600
 """Characters of a reason at most; the parser's texts can fill pages."""
 
@@ -24,13 +27,14 @@ _BY_CODE = {
     "MODEL_DESERIALIZE_FAILED": Code.UNKNOWN,
 }
 _TYPE_WORDS = re.compile(
-    r"convertDtype|must have same input types|[Dd]ata ?[Tt]ype|must be of type|validateTypes"
-    r"|requires (bool|activation|floating|integer)|types? .{0,40}(is|are) not supported"
+    r"convertDtype|must have same input types|[Dd]ata ?[Tt]ype|must be of type|must have type"
+    r"|validateTypes|requires (bool|activation|floating|integer)"
+    r"|types? .{0,40}(is|are) not supported"
 )
 _DYNAMIC_WORDS = re.compile(r"getSymbolicValue|[Dd]ynamic|isDynamic")
 # Said by every failing call on a machine with no GPU; it has nothing to do with the node.
 _NOISE = re.compile(r"\n?\[checkMacros\.cpp::catchCudaError::\d+\][^\n]*")
-_NO_CREATOR = "Plugin not found"
+_NO_PLUGIN = re.compile(r"Plugin not found|plugin (creator .* )?was not found")
 
 
 def code_of(complaint: Complaint, known: Collection[str]) -> Code:
@@ -42,7 +46,7 @@ def code_of(complaint: Complaint, known: Collection[str]) -> Code:
     """
     if complaint.code in _BY_CODE:
         return _BY_CODE[complaint.code]
-    if _NO_CREATOR in complaint.text:
+    if _NO_PLUGIN.search(complaint.text):
         return Code.UNSUPPORTED_OP
     if _TYPE_WORDS.search(complaint.text):
         return Code.UNSUPPORTED_TYPE
@@ -68,8 +72,8 @@ def reason_of(complaint: Complaint, node: Node, source: str, note: str) -> str:
         inside = f" of node {shown(complaint.name)} ({shown(complaint.operator)}) inside {path}"
     text = " ".join(_NOISE.sub("", complaint.text).split())
     said = f"{source} says {complaint.code}{inside}: {shown(text, LONGEST_REASON)}"
-    if _NO_CREATOR in text:
+    if _NO_PLUGIN.search(text):
         operator = complaint.operator or node.op_type
         domain = f" of domain {shown(node.domain)}" if node.domain and not inside else ""
-        said = f"no importer and no plugin for operator {shown(operator)}{domain}; {said}"
+        said = f"no importer and no plugin here for operator {shown(operator)}{domain}; {said}"
     return f"{said}; {note}" if note else said
