@@ -29,7 +29,7 @@ from workbench.zoo.builder import Net
 from workbench.zoo.images import digits, with_noise
 
 SEED = 7
-EPOCHS = 20
+EPOCHS = 30
 BATCH = 64
 TEST, CALIBRATION = 450, 150
 DATA = Path(__file__).resolve().parents[1] / "workbench" / "zoo" / "data"

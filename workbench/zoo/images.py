@@ -16,7 +16,7 @@ from workbench.data import LabelledData
 
 Part = Literal["test", "calibration"]
 
-NOISE = 0.5
+NOISE = 0.55
 """Standard deviation of the noise, as a part of the range from black to white."""
 
 NOISY_COPIES = 8
@@ -32,7 +32,7 @@ def digits(noisy: bool = False, part: Part = "test") -> LabelledData:
     input ``image`` of ``digits_inception`` and ``digits_resnet``.
 
     Args:
-        noisy: add noise of deviation 0.5, which ``digits_resnet`` was trained to read through.
+        noisy: add noise of deviation 0.55, which ``digits_resnet`` was trained to read through.
         part: ``test`` (450 pictures; noisy: 3600, eight versions of each) or ``calibration``
             (150 pictures that are in neither training nor test).
 

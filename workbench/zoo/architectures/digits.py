@@ -9,9 +9,9 @@ from workbench.zoo.builder import Net, Tensor
 def inception(net: Net, classes: int) -> Tensor:
     """Two blocks of four parallel branches, joined by Concat, with pooling between."""
     x = conv_bn_relu(net, net.input, "stem", 16, 3)
-    x = _mixed(net, x, "inception_a", 8, (8, 16), (4, 8), 8)
+    x = _mixed(net, x, "inception_a", 12, (8, 16), (4, 8), 12)
     x = net.max_pool(x, "pool_a", 2, stride=2)
-    x = _mixed(net, x, "inception_b", 16, (16, 32), (8, 16), 16)
+    x = _mixed(net, x, "inception_b", 24, (24, 48), (8, 24), 24)
     x = net.max_pool(x, "pool_b", 2, stride=2)
     return classifier(net, x, classes)
 
