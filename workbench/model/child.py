@@ -1,0 +1,36 @@
+"""The one child process in which everything that reads an untrusted file runs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from workbench.errors import ModelError, WorkerDiedError, WorkerTimeoutError
+from workbench.model.limits import Limits
+from workbench.worker import Worker
+
+_workers: dict[int, Worker] = {}
+_lock = threading.Lock()
+
+
+def call(target: Callable[..., Any], *args: Any, limits: Limits = Limits()) -> Any:
+    """What `target(*args)` returns, run in the child, which stays warm for the next call.
+
+    Raises:
+        ModelError: what `target` raised, or the child died or ran past its time.
+    """
+    with _lock:
+        worker = _workers.setdefault(limits.memory_bytes, Worker(memory_bytes=limits.memory_bytes))
+    try:
+        return worker.call(target, *args, timeout=limits.seconds)
+    except WorkerTimeoutError as error:
+        raise ModelError(
+            f"reading and checking it took longer than {limits.seconds:g} s and was stopped; "
+            "if the file is trusted, allow more with Limits(seconds=...)"
+        ) from error
+    except WorkerDiedError as error:
+        raise ModelError(
+            f"reading it killed the process that checks files ({error}); the file is damaged or "
+            "made to do harm, or needs more than Limits(memory_bytes=...) allows"
+        ) from error

@@ -1,0 +1,109 @@
+"""Reading and checking a file: the part that may crash, hang or eat memory, run in the child.
+
+`judged` does everything once and gives back a skeleton that is known to be harmless, so that the
+parent only parses kilobytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import onnx
+
+from workbench.errors import ModelError
+from workbench.model.checks.header import check_header, check_with_onnx, unknown_operators
+from workbench.model.checks.structure import check_text, settle
+from workbench.model.infer import inferred
+from workbench.model.limits import Limits
+from workbench.model.payload import Filed, Held, Payload
+from workbench.model.wire import Cut, WireError, skeleton_of
+from workbench.text import shown
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What the child found."""
+
+    skeleton: bytes
+    """The model without large payloads: checked, nodes named and sorted, types inferred."""
+    cuts: tuple[Cut, ...]
+    """Payloads in the model file."""
+    files: dict[str, Filed] = field(default_factory=dict)
+    """Mark -> payload in a data file."""
+    held: dict[str, bytes] = field(default_factory=dict)
+    """Mark -> payload that the file keeps as single numbers rather than raw bytes."""
+    warnings: tuple[str, ...] = ()
+
+
+def judged(given: str | bytes, limits: Limits, thorough: bool = True) -> Judged:
+    """Read and check a model.
+
+    Args:
+        given: absolute path of a regular file, or the bytes themselves.
+        limits: budgets.
+        thorough: also run ONNX's checker and look through the weights.
+
+    Raises:
+        ModelError: whatever is wrong with it, without the file's name.
+    """
+    with _opened(given) as data:
+        try:
+            skeleton, cuts = skeleton_of(data, secrets.token_hex(8))
+            model = onnx.ModelProto.FromString(skeleton)
+        except WireError as error:
+            raise ModelError(f"not an ONNX model: {error}") from error
+        except Exception as error:  # protobuf's DecodeError; its base differs between releases
+            raise ModelError(
+                f"not an ONNX model: protobuf cannot read it ({shown(error)}); the file is "
+                "damaged, or its messages are nested too deep"
+            ) from error
+        store: dict[str, Payload] = {
+            cut.mark: Held(data[cut.offset : cut.offset + cut.length]) for cut in cuts
+        }
+        folder = Path(given).parent if isinstance(given, str) else None
+        model, warnings = checked(model, store, folder, limits, thorough)
+        files = {mark: item for mark, item in store.items() if isinstance(item, Filed)}
+        in_file = {cut.mark for cut in cuts}
+        held = {
+            mark: bytes(item.view())
+            for mark, item in store.items()
+            if isinstance(item, Held) and mark not in in_file
+        }
+    return Judged(model.SerializeToString(), tuple(cuts), files, held, tuple(warnings))
+
+
+def checked(
+    model: onnx.ModelProto,
+    store: dict[str, Payload],
+    folder: Path | None,
+    limits: Limits,
+    thorough: bool,
+) -> tuple[onnx.ModelProto, list[str]]:
+    """The model settled and inferred, and warnings; external payloads are added to `store`."""
+    check_header(model)
+    check_text(model.graph)
+    warnings = settle(model.graph, limits.nesting)
+    # Version 3 wants every initializer among the inputs, where `settle` has taken them out.
+    model.ir_version = max(model.ir_version, 4)
+    unknown, words = unknown_operators(model)
+    warnings += words
+    if thorough:
+        check_with_onnx(model, unknown)
+    model, words = inferred(model)
+    return model, warnings + words
+
+
+@contextlib.contextmanager
+def _opened(given: str | bytes) -> Iterator[memoryview]:
+    if isinstance(given, bytes):
+        yield memoryview(given)
+        return
+    with open(given, "rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    # Closed by the last reference: an exception on its way still holds slices of it.
+    yield memoryview(mapped)
