@@ -1,24 +1,32 @@
-"""`TensorRT`: the TensorRT that is installed here, as a source of capability."""
+"""`TensorRT`: the TensorRT that is installed here; says what it takes, and builds plans."""
 
 from __future__ import annotations
 
 import math
 import weakref
+from typing import TYPE_CHECKING, Any
 
+from workbench.backends.base import BuildConfig
 from workbench.backends.tensorrt import adapter
+from workbench.backends.tensorrt.building import build_plan
+from workbench.backends.tensorrt.engine import PlanEngine, engine_from, engine_of
 from workbench.backends.tensorrt.live import Asker, Inquiry
+from workbench.backends.tensorrt.options import options_of, profile_of
 from workbench.backends.tensorrt.skeleton import Skeleton
 from workbench.backends.tensorrt.table import SupportTable
-from workbench.model import Model
 from workbench.partitioning import Capability
 from workbench.progress import Cancel, Progress, silent
 from workbench.text import shown
 
+if TYPE_CHECKING:
+    from workbench.model import Model
+
 
 class TensorRT:
-    """The installed TensorRT, asked in a child process.
+    """The installed TensorRT.
 
-    A crash or a hang of the parser costs the piece of the model that caused it, never this process.
+    It is asked in a child process: a crash or a hang of the parser costs the piece of the model
+    that caused it. A build runs in the process that calls it, on the whole model.
     """
 
     name = "tensorrt"
@@ -38,6 +46,7 @@ class TensorRT:
         if not (isinstance(timeout, int | float) and math.isfinite(timeout) and timeout > 0):
             raise ValueError(f"timeout is {shown(timeout)}; must be a number of seconds above 0")
         self._package = adapter.choose(package)
+        self._timeout = float(timeout)
         self._title = adapter.title(self._package)
         self._asker = Asker(self._package, self._title, timeout=timeout)
         self._finalizer = weakref.finalize(self, self._asker.worker.close)
@@ -76,6 +85,46 @@ class TensorRT:
         )
         return Capability(source, tuple(inquiry.verdicts(progress, cancel)))
 
+    def fingerprint(self) -> str:
+        """Product, version and GPUs: what a plan depends on outside model and config."""
+        gpus = [gpu for found in adapter.survey() for gpu in found.gpus]
+        names = sorted({f"{gpu.name} {gpu.compute_capability}" for gpu in gpus})
+        return "; ".join([self._title, *(names or ["no GPU"])])
+
+    def build(
+        self, model: Model, config: BuildConfig = BuildConfig(), progress: Progress = silent
+    ) -> PlanEngine:
+        """An engine of the whole model: a plan, and the layers TensorRT made of it.
+
+        Strongly typed: every tensor has the type the model gives it. Without a GPU, TensorRT-RTX
+        builds for the architectures in the option ``compute_capabilities``. Options:
+        `options.Options`.
+
+        Raises:
+            BuildError: TensorRT refused; has its words and its log.
+            ValueError: an unknown option, or a range that is missing or does not fit.
+        """
+        options = options_of(config)
+        ranges = profile_of(model.graph.inputs, config)
+        built = build_plan(self._package, model, ranges, options, config, progress)
+        return engine_of(model.graph, ranges, self._title, built)
+
+    def load(self, plan: bytes) -> PlanEngine:
+        """The engine of a plan that `PlanEngine.serialize` gave.
+
+        Raises:
+            BackendError: not such a plan, damaged, or of another version; says what differs.
+        """
+        return engine_from(plan, self._title)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as what it was made with: the child process is not part of it."""
+        return _again, (self._package, self._timeout)
+
     def close(self) -> None:
         """Stop the child process; the next question starts another."""
         self._asker.worker.close()
+
+
+def _again(package: str, timeout: float) -> TensorRT:
+    return TensorRT(package, timeout=timeout)

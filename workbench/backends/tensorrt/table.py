@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import onnx
 import onnx_ir as ir
@@ -19,9 +19,11 @@ import onnx_ir as ir
 from workbench.backends.tensorrt.checks import Scope, broken
 from workbench.backends.tensorrt.words import ONNX_DOMAINS
 from workbench.graph import Graph, Node
-from workbench.model import Model
 from workbench.partitioning import Capability, Code, Verdict
 from workbench.text import shown
+
+if TYPE_CHECKING:
+    from workbench.model import Model
 
 _TYPES = {
     "float32": "FP32", "float64": "FP32", "float16": "FP16", "bfloat16": "BF16", "int8": "INT8",

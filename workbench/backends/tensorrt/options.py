@@ -1,0 +1,95 @@
+"""What a build with TensorRT was asked for, checked before TensorRT sees any of it.
+
+TensorRT takes much silently (a profile with min above max, a misspelt input name, a level of 9) and
+tells it, if at all, at the end of a long build.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from workbench.backends.base import BuildConfig, ShapeRange
+from workbench.backends.records import checked_ranges
+from workbench.backends.tensorrt.adapter import TARGETS
+from workbench.graph import TensorSpec
+from workbench.text import listed, nearest, shown
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`BuildConfig.options` of this backend."""
+
+    compute_capabilities: tuple[str, ...] = TARGETS
+    """TensorRT-RTX: GPU architectures the plan is for, by its own names (``SM89``)."""
+    timing_cache: Path | None = None
+    """File of kernel timings, read before and merged into after a build; a hint that is dropped
+    where it does not fit."""
+    shape_values: Mapping[str, ShapeRange] = field(default_factory=dict, hash=False)
+    """Values, not extents, of inputs that are shapes themselves, by tensor name."""
+
+
+def options_of(config: BuildConfig) -> Options:
+    """The options of a config.
+
+    Raises:
+        ValueError: an unknown option or a value it cannot have; lists what there is.
+    """
+    known = ("compute_capabilities", "timing_cache", "shape_values")
+    for name in config.options:
+        if name not in known:
+            raise ValueError(
+                f"TensorRT has no option {shown(name)}{nearest(str(name), known)}; "
+                f"options are {', '.join(known)}"
+            )
+    path = config.options.get("timing_cache")
+    return Options(
+        _targets(config.options.get("compute_capabilities", TARGETS)),
+        None if path is None else Path(path).expanduser(),
+        _values(config.options.get("shape_values", {})),
+    )
+
+
+def profile_of(
+    inputs: Sequence[TensorSpec], config: BuildConfig, backend: str = "tensorrt"
+) -> dict[str, ShapeRange]:
+    """A range for each input with an extent that is not fixed.
+
+    Raises:
+        ValueError: a range that does not fit, or none for a dynamic input; names the input and
+            what to do.
+    """
+    ranges = checked_ranges(inputs, config.shapes)
+    for spec in inputs:
+        if spec.shape is None:
+            raise ValueError(
+                f"{backend}: the rank of input {shown(spec.name)} is not known; "
+                "fix it with Model.with_shapes, or raise min_subgraph_size past this subgraph"
+            )
+        if spec.name not in ranges and any(isinstance(dim, str) for dim in spec.shape):
+            raise ValueError(
+                f"{backend}: input {shown(spec.name)} of shape ({listed(spec.shape, 16)}) has no "
+                f"range; give BuildConfig(shapes={{{shown(spec.name)!r}: ShapeRange(min, opt, "
+                "max)}), fix it with Model.with_shapes, or raise min_subgraph_size past this "
+                "subgraph"
+            )
+    return ranges
+
+
+def _targets(value: Any) -> tuple[str, ...]:
+    names = (value,) if isinstance(value, str) else tuple(value)
+    if not names or not all(isinstance(name, str) for name in names):
+        raise ValueError(
+            f"compute_capabilities is {shown(value)}; must be one or more names such as 'SM89'"
+        )
+    return names
+
+
+def _values(value: Any) -> dict[str, ShapeRange]:
+    if not isinstance(value, Mapping) or not all(
+        isinstance(one, ShapeRange) for one in value.values()
+    ):
+        raise ValueError("shape_values must map input names to ShapeRange(min, opt, max) of values")
+    return dict(value)
