@@ -14,7 +14,7 @@ from workbench.measure.comparing import (
     compare,
     compare_accuracy,
 )
-from workbench.measure.machine import Noise, noise
+from workbench.measure.machine import Noise, noise, usable_cpus
 from workbench.measure.quality import accuracy, deviation
 from workbench.measure.statistics import mcnemar, median_interval, ratio_interval, wilson
 from workbench.measure.timing import Warmup, latency
@@ -32,5 +32,5 @@ __all__ = [
     "DIFFERENCE", "Accuracy", "AccuracyComparison", "Clock", "Comparison", "Deviation", "Latency",
     "Measurement", "Noise", "OutputDeviation", "Share", "Warmup", "accuracy", "compare",
     "compare_accuracy", "deviation", "latency", "mcnemar", "median_interval", "noise",
-    "ratio_interval", "wilson",
+    "ratio_interval", "usable_cpus", "wilson",
 ]  # fmt: skip

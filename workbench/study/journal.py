@@ -1,0 +1,171 @@
+"""The file a running study writes to: one line for each finished step, safe against any cut.
+
+The first line says which study it is. A line holds a checksum and is written by one call and synced
+before the next step begins, so a kill can only cut the last one; that one is dropped when the file
+is opened again. A line damaged anywhere else is an error, because numbers would be missing.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from workbench.errors import StudyError
+from workbench.study.codec import decoded, encoded
+from workbench.study.design import StudyPlan
+from workbench.text import listed, shown
+
+FORMAT = "workbench study journal 1"
+
+
+def packed(record: Mapping[str, Any]) -> bytes:
+    """A record as one line with its checksum."""
+    text = encoded(record)
+    return f"{zlib.crc32(text.encode()):08x} {text}\n".encode()
+
+
+def records(path: Path) -> tuple[list[dict[str, Any]], int]:
+    """The records of a journal, and how many bytes of the file they take.
+
+    Less than the file's size means that a cut line stands at the end.
+
+    Raises:
+        StudyError: no such file, not a journal, or a damaged line that is not the last one.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise StudyError(
+            f"{shown(path)}: cannot be read ({shown(error.strerror)}); check the path"
+        ) from error
+    lines = raw.splitlines(keepends=True)
+    found: list[dict[str, Any]] = []
+    used = 0
+    for number, line in enumerate(lines, start=1):
+        record = _unpacked(line)
+        if record is None:
+            if number < len(lines):
+                raise StudyError(
+                    f"{shown(path)}, line {number}: damaged (its checksum does not fit); measure "
+                    "again into a new file"
+                )
+            break
+        found.append(record)
+        used += len(line)
+    if lines and (not found or found[0].get("format") != FORMAT):
+        raise StudyError(f"{shown(path)}: is not the journal of a study; choose another file")
+    return found, used
+
+
+def _unpacked(line: bytes) -> dict[str, Any] | None:
+    check, _, text = line.partition(b" ")
+    if not line.endswith(b"\n") or check != b"%08x" % zlib.crc32(text[:-1]):
+        return None
+    record = decoded(text)
+    return record if isinstance(record, dict) else None
+
+
+class Journal:
+    """An open journal: what earlier runs finished, and a way to add to it. A context manager.
+
+    Raises:
+        StudyError: the file holds another study, is damaged, is being written by another process,
+            or cannot be written.
+    """
+
+    def __init__(self, path: Path, plan: StudyPlan, head: Mapping[str, Any]) -> None:
+        self.path = path
+        self.earlier: list[dict[str, Any]] = []
+        """Records of earlier runs, without the first line."""
+        self.head: Mapping[str, Any] | None = None
+        """First line of an earlier run; None in a new journal."""
+        self._descriptor = _opened(path)
+        try:
+            self._begin(plan, head)
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self, plan: StudyPlan, head: Mapping[str, Any]) -> None:
+        _lock(self._descriptor, self.path)
+        found, used = records(self.path)
+        if not found:
+            os.ftruncate(self._descriptor, 0)
+            self.add({"format": FORMAT, "plan": plan.fields, **head})
+            return
+        differences = StudyPlan(found[0].get("plan", {})).differences(plan)
+        if differences:
+            raise StudyError(
+                f"{shown(self.path)} holds another study ({listed(differences)}); choose another "
+                "file, or start over (fresh)"
+            )
+        # A cut last line would join the next one.
+        os.ftruncate(self._descriptor, used)
+        self.head = found[0]
+        self.earlier = found[1:]
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        """Append a record and wait until the disk has it.
+
+        Raises:
+            StudyError: it cannot be written; the file stays as it was.
+        """
+        line = packed(record)
+        size = os.fstat(self._descriptor).st_size
+        try:
+            if os.write(self._descriptor, line) != len(line):
+                raise OSError(28, "no space left")
+            os.fsync(self._descriptor)
+        except OSError as error:
+            os.ftruncate(self._descriptor, size)
+            raise StudyError(
+                f"{shown(self.path)}: cannot be written ({shown(error.strerror)}); make room and "
+                "run again, finished steps are kept"
+            ) from error
+
+    def close(self) -> None:
+        """Close the file and let others write to it."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _opened(path: Path) -> int:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise StudyError(
+            f"{shown(path)}: cannot be written ({shown(error.strerror)}); choose another file"
+        ) from error
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    try:
+        import fcntl
+    except ImportError:
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise StudyError(
+            f"{shown(path)} is being written by another process; wait for it or choose another file"
+        ) from None
+    except OSError:
+        # A file system without locks: two writers there are the user's own doing.
+        return
