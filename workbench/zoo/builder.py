@@ -109,7 +109,7 @@ class Net:
             self._weight(name, "mean", shape, reach=0.1, trainable=False),
             self._weight(name, "variance", shape, centre=1.0, reach=0.2, trainable=False),
         ]
-        after = Tensor(name, x.shape, x.spread.scaled(gain))
+        after = Tensor(name, x.shape, x.spread.normalized(gain))
         return self._add("BatchNormalization", name, inputs, after, epsilon=epsilon)
 
     def relu(self, x: Tensor, name: str) -> Tensor:

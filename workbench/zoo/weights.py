@@ -94,13 +94,21 @@ class Spread:
         power = self.power * above + self.mean * deviation * density
         return Spread(mean, power - mean**2)
 
+    def normalized(self, gain: float) -> Spread:
+        """After a batch normalization near the identity, whose four parameters vary by channel.
+
+        Gamma and variance in 1 ± 0.2 make the power 2.7 % larger on average, beta and mean in
+        ± 0.1 add 0.007.
+        """
+        return Spread(self.mean * gain, (self.variance * 1.027 + 0.007) * gain**2)
+
     def largest(self) -> Spread:
-        """After max pooling; neighbours are alike, so far less than of independent elements."""
-        return Spread(self.mean + 0.8 * math.sqrt(self.variance), self.variance)
+        """After max pooling; neighbours are alike, so less than of independent elements."""
+        return Spread(self.mean + 0.5 * math.sqrt(self.variance), self.variance)
 
     def averaged(self) -> Spread:
-        """After average pooling; what is left is mostly the difference between channels."""
-        return Spread(self.mean, 0.5 * self.variance)
+        """After average pooling; most of the variance is between channels, which stays."""
+        return Spread(self.mean, 0.85 * self.variance)
 
 
 def mixed(parts: list[tuple[int, Spread]]) -> Spread:
