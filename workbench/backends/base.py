@@ -204,9 +204,9 @@ class Engine(Protocol):
 
         Each node has its `origin` in the model it was built from, and every original node is the
         origin of at least one layer; a kernel the backend put in by itself, such as a change of
-        layout, has the domain `LAYER_DOMAIN` and no origin. Nodes that do not run are the origin of the
-        layer `FOLDED` or `REMOVED`. Attributes: ``precision`` (dtype it computes in), and where
-        known ``kernel`` and ``layout``.
+        layout, has the domain `LAYER_DOMAIN` and no origin. Nodes that do not run are the origin
+        of the layer `FOLDED` or `REMOVED`. Attributes: ``precision`` (dtype it computes in), and
+        where known ``kernel`` and ``layout``.
         """
         ...
 
