@@ -220,7 +220,7 @@ def test_an_entry_of_a_newer_format_is_left_alone(cache: Cache) -> None:
 
     path = filled(cache)
     record = json.dumps({"something": "new"}).encode()
-    prefix = struct.pack("<8sII", b"\x89WBPLAN\n", 2, len(record))
+    prefix = struct.pack("<8sII", b"\x89WBKEPT\n", 2, len(record))
     path.write_bytes(prefix + hashlib.sha256(prefix + record).digest() + record + b"rest")
     with pytest.warns(CacheWarning, match="ignored: its format is 2"):
         assert cache.get(KEY) is None

@@ -19,7 +19,7 @@ from typing import Any
 from workbench.errors import CacheError
 from workbench.text import shown
 
-MAGIC = b"\x89WBPLAN\n"
+MAGIC = b"\x89WBKEPT\n"
 VERSION = 1
 
 _PREFIX = struct.Struct("<8sII")
