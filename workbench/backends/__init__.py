@@ -34,6 +34,7 @@ _REMEDIES = MappingProxyType(
         "tensorrt": "pip install tensorrt-rtx (any machine, Linux x86-64), or tensorrt with a GPU",
     }
 )
+_ELSEWHERE = "a machine that has the device it runs on, with its driver"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,5 +117,6 @@ def _report(name: str) -> Report:
         for ability in tried(backend):
             can.append(ability)  # noqa: PERF402 - what came before a failure counts
     except Exception as error:
-        return Report(name, version, True, False, shown(error, 400), _REMEDIES[name], tuple(can))
+        remedy = _ELSEWHERE if can else _REMEDIES[name]
+        return Report(name, version, True, False, shown(error, 400), remedy, tuple(can))
     return Report(name, version, True, True, can=tuple(can))

@@ -21,7 +21,8 @@ _NOT_NUMPY = {"string": np.dtype(object)} | {
     name: np.dtype(getattr(ml_dtypes, attribute))
     for name, attribute in {
         "bfloat16": "bfloat16", "float8e4m3fn": "float8_e4m3fn",
-        "float8e4m3fnuz": "float8_e4m3fnuz", "float8e5m2": "float8_e5m2", "float8e5m2fnuz": "float8_e5m2fnuz",
+        "float8e4m3fnuz": "float8_e4m3fnuz", "float8e5m2": "float8_e5m2",
+        "float8e5m2fnuz": "float8_e5m2fnuz",
         "float8e8m0": "float8_e8m0fnu", "float4e2m1": "float4_e2m1fn", "int4": "int4",
         "uint4": "uint4", "int2": "int2", "uint2": "uint2",
     }.items()

@@ -3,7 +3,7 @@
 Backends lose names: OpenVINO folds a batch normalization into the convolution before it and calls
 the result ``Multiply_7563``. What is lost is found again from the graph. A node without a layer was
 computed at build time if nothing but constants feeds it; otherwise it was merged into what consumes
-its result, or, at the end of the graph, into what produced its input. Pure: no backend is known here.
+its result, or, at the end of the graph, into what produced its input. Pure: it knows no backend.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Attribution:
     """Every node of a graph exactly in `folded`, in `removed`, or behind one layer or more."""
 
     origin: Mapping[str, tuple[str, ...]]
-    """Layer name -> its nodes, in the order of the graph; empty for a layer nothing stands behind."""
+    """Layer name -> its nodes, in graph order; empty for a layer nothing stands behind."""
     folded: tuple[str, ...]
     """Nodes computed at build time."""
     removed: tuple[str, ...]

@@ -2,7 +2,7 @@
 
 A backend's own blob is not enough: OpenVINO's takes flipped weights without a word and forgets the
 precision it was compiled for. So every plan is magic, format version, lengths, SHA-256 over all
-the rest, a JSON record and blobs. Nothing of a plan reaches a library before `unpack` has checked it.
+the rest, a JSON record and blobs. No library sees any of a plan before `unpack` has checked it.
 
 Layout, little-endian: magic (8 bytes), format version (u32), length of the record (u64), length of
 the whole plan (u64), SHA-256 (32 bytes) over all bytes but itself, record (JSON), blobs.
@@ -26,7 +26,7 @@ _DIGEST = 32
 _AGAIN = "build the engine again"
 
 
-def pack(backend: str, record: Mapping[str, Any], blobs: Mapping[str, bytes]) -> bytes:
+def pack(backend: str, record: Mapping[str, Any], blobs: Mapping[str, bytes | memoryview]) -> bytes:
     """A plan of `backend`: a record of JSON values and named blobs."""
     sizes = [[name, len(blob)] for name, blob in blobs.items()]
     header = json.dumps(

@@ -107,7 +107,7 @@ def checked_ranges(
         )
         if not fits:
             raise ValueError(
-                f"shape range {limits.min} to {limits.max} does not fit input {shown(name)} of shape "
-                f"({listed(shape, 16)}); only extents that are not numbers can have a range"
+                f"shape range {limits.min} to {limits.max} does not fit input {shown(name)} of "
+                f"shape ({listed(shape, 16)}); only extents that are not numbers can have a range"
             )
     return dict(shapes)

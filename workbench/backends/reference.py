@@ -74,8 +74,8 @@ class Reference:
             _evaluator(content)
         except Exception as error:
             raise BuildError(
-                f"the reference cannot build {shown(graph.name)}: {_words(error)}; keep these nodes "
-                "out of the engine",
+                f"the reference cannot build {shown(graph.name)}: {_words(error)}; keep these "
+                "nodes out of the engine",
                 backend=NAME,
                 subgraph=tuple(node.name for node in graph.nodes),
                 log=str(error),
@@ -148,7 +148,7 @@ class ReferenceSession:
 
     def __init__(self, engine: ReferenceEngine, evaluator: Any) -> None:
         self._engine = engine
-        self._evaluator = evaluator
+        self._evaluator: Any = evaluator
         self._gate = Gate(NAME)
 
     def __enter__(self) -> ReferenceSession:

@@ -45,7 +45,7 @@ def _code(said: str, piece: bytes) -> Code:
     if _NO_OPERATOR.search(said):
         return Code.UNSUPPORTED_OP
     if "Could not find an implementation" in said:
-        # The same words for an operator without any kernel and for one without a kernel of the type.
+        # The same words where an operator has no kernel at all and where it has none of the type.
         kinds = {(node.domain, node.op_type) for node in onnx.load_from_string(piece).graph.node}
         return Code.UNSUPPORTED_TYPE if kinds <= _with_kernels() else Code.UNSUPPORTED_OP
     return Code.UNSUPPORTED_TYPE if _NO_TYPE.search(said) else Code.UNSUPPORTED_ATTRIBUTE

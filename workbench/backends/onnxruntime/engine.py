@@ -103,7 +103,7 @@ class OnnxRuntimeSession:
 
     def __init__(self, engine: OnnxRuntimeEngine, opened: Any) -> None:
         self._engine = engine
-        self._opened = opened
+        self._opened: Any = opened
         self._gate = Gate(NAME)
         self._last: dict[str, np.ndarray] | None = None
         self._names = [spec.name for spec in engine.outputs]

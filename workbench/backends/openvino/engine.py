@@ -112,7 +112,7 @@ class OpenVINOSession:
 
     def __init__(self, engine: OpenVINOEngine, compiled: Any) -> None:
         self._engine = engine
-        self._compiled = compiled
+        self._compiled: Any = compiled
         self._gate = Gate(NAME)
         self._request: Any = None
         self._last: dict[str, np.ndarray] | None = None

@@ -167,5 +167,5 @@ def _spec(port: Any, name: str) -> TensorSpec:
         if shape.rank.is_dynamic
         else tuple(dim.get_length() if dim.is_static else "?" for dim in shape)
     )
-    kind = port.get_element_type().get_type_name()
+    kind = str(port.get_element_type().get_type_name())
     return TensorSpec(name, _DTYPES.get(kind, kind), dims)
