@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Unpack
+from typing import BinaryIO, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -226,13 +224,13 @@ def _checked_labels(labels: np.ndarray, name: str) -> np.ndarray:
             f"{shown(name)}: labels are {labels.dtype} of shape {labels.shape}; they must be whole "
             "numbers of shape (n,), the class of each picture"
         )
+    labels = labels.astype(np.int64)
     wrong = np.flatnonzero(labels < 0)
     if len(wrong):
         raise DataError(
             f"{shown(name)}: label {labels[wrong[0]]} of picture {wrong[0]} is below 0; number the "
             "classes from 0"
         )
-    labels = labels.astype(np.int64)
     labels.setflags(write=False)
     return labels
 
@@ -262,24 +260,31 @@ def _as_pictures(array: np.ndarray, stored: Layout, name: str) -> np.ndarray:
 
 def _npz_arrays(path: Path, names: Sequence[str]) -> list[np.ndarray]:
     try:
-        archive = np.load(path, allow_pickle=False)
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise ValueError("one array only, no archive")
-        with archive:
-            missing = [name for name in names if name not in archive]
-            if missing:
-                raise DataError(
-                    f"{shown(path)}: holds {listed(archive.files)} but not {listed(missing)}; say "
-                    "with images= and labels= what the arrays are called"
-                )
-            return [archive[name] for name in names]
+        # Opened here, because numpy leaves a file that it opened and cannot read open.
+        with path.open("rb") as file:
+            return _arrays_of(file, path, names)
     except DataError:
         raise
     except OSError as error:
         reason = shown(error.strerror or error)
         raise DataError(f"{shown(path)}: cannot be read ({reason}); check the path") from error
-    except (ValueError, EOFError, KeyError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+    # A damaged archive raises what zip, its decompressors or numpy's header parser happen to raise.
+    except Exception as error:
         raise DataError(
             f"{shown(path)}: is no archive of plain arrays ({shown(error)}); write it with "
             "numpy.savez_compressed(path, images=..., labels=...)"
         ) from error
+
+
+def _arrays_of(file: BinaryIO, path: Path, names: Sequence[str]) -> list[np.ndarray]:
+    archive = np.load(file, allow_pickle=False)
+    if not isinstance(archive, np.lib.npyio.NpzFile):
+        raise ValueError("one array only, no archive")
+    with archive:
+        missing = [name for name in names if name not in archive]
+        if missing:
+            raise DataError(
+                f"{shown(path)}: holds {listed(archive.files)} but not {listed(missing)}; say with "
+                "images= and labels= what the arrays are called"
+            )
+        return [archive[name] for name in names]

@@ -44,7 +44,8 @@ class Preprocessing:
     size: int | None = None
     """Length in pixels the short side is resized to, keeping the aspect; None leaves it."""
     crop: int | tuple[int, int] | None = None
-    """Height and width cut from the centre (one number: a square); None leaves it."""
+    """Height and width cut from the centre; one number is a square and is kept as two. None leaves
+    the picture whole."""
     channels: Channels = "RGB"
     """Order of the colour channels, or ``L`` for one grey channel (ITU-R 601 luma)."""
     scale: float = 1.0
@@ -67,12 +68,14 @@ class Preprocessing:
             raise ValueError("std holds a 0; every channel needs a deviation other than 0")
         if self.size is not None and not _natural(self.size):
             raise ValueError(f"size is {shown(self.size)}; must be a whole number above 0 or None")
-        if self.window is not None and not all(_natural(side) for side in self.window):
-            raise ValueError(f"crop is {shown(self.crop)}; needs whole numbers above 0 or None")
+        if self.crop is not None:
+            object.__setattr__(self, "crop", _sides(self.crop))
         if not np.isfinite(self.scale):
             raise ValueError(f"scale is {self.scale}; must be a finite number")
+        object.__setattr__(self, "scale", float(self.scale))
         if np.dtype(self.dtype).kind not in "fiu":
             raise ValueError(f"dtype is {shown(self.dtype)}; must be a float or integer type")
+        object.__setattr__(self, "dtype", np.dtype(self.dtype).name)
 
     @property
     def depth(self) -> int:
@@ -83,11 +86,6 @@ class Preprocessing:
             raise ValueError(
                 f"channels is {shown(self.channels)}; must be RGB, BGR or L (grey)"
             ) from None
-
-    @property
-    def window(self) -> tuple[int, int] | None:
-        """Height and width of the crop."""
-        return (self.crop, self.crop) if isinstance(self.crop, int) else self.crop
 
     def but(self, changes: Changes) -> Preprocessing:
         """A copy with these fields changed.
@@ -136,9 +134,9 @@ class Preprocessing:
         return resized.reshape(target[1], target[0], pixels.shape[2])
 
     def _cropped(self, pixels: np.ndarray) -> np.ndarray:
-        if self.window is None:
+        if self.crop is None:
             return pixels
-        (height, width), (high, wide) = pixels.shape[:2], self.window
+        (height, width), (high, wide) = pixels.shape[:2], _sides(self.crop)
         if height < high or width < wide:
             raise DataError(
                 f"a picture of {height} x {width} pixels is smaller than the crop of {high} x "
@@ -150,6 +148,15 @@ class Preprocessing:
 
 def _natural(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _sides(crop: int | Sequence[int]) -> tuple[int, int]:
+    sides = tuple(crop) if isinstance(crop, Sequence) else (crop, crop)
+    if len(sides) != 2 or not all(_natural(side) for side in sides):
+        raise ValueError(
+            f"crop is {shown(crop)}; must be one or two whole numbers above 0, or None"
+        )
+    return sides[0], sides[1]
 
 
 def _per_channel(

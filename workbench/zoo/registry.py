@@ -6,7 +6,7 @@ answer "what is fused, how fast is it", never "how good is it". Nothing is downl
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -61,6 +61,9 @@ class Info:
     """Operators, with Conv, BatchNormalization and Relu counted apart."""
     parameters: int
     """Trainable parameters as papers count them: without running means and variances."""
+    top1: Mapping[str, float]
+    """Accuracy on ``digits()`` ("plain") and ``digits(noisy=True)`` ("noisy"); empty for random
+    weights, which have none."""
 
 
 NETWORKS = MappingProxyType(
@@ -126,7 +129,7 @@ def names() -> tuple[str, ...]:
 
 
 def info(name: str) -> Info:
-    """What there is to say about a network; weights are neither read nor made.
+    """What there is to say about a network; no weights are made.
 
     Raises:
         ValueError: no network has this name.
@@ -145,6 +148,7 @@ def info(name: str) -> Info:
         classes=entry.classes,
         nodes=len(net.nodes),
         parameters=net.parameters,
+        top1=_top1(name) if entry.trained else MappingProxyType({}),
     )
 
 
@@ -256,6 +260,14 @@ def _shipped(name: str, batch: int | str) -> onnx.ModelProto:
         else:
             first.dim_value = batch
     return proto
+
+
+@cache
+def _top1(name: str) -> Mapping[str, float]:
+    notes = {
+        item.key: item.value for item in onnx.ModelProto.FromString(_bytes(name)).metadata_props
+    }
+    return MappingProxyType({part: float(notes[f"top1_{part}"]) for part in ("plain", "noisy")})
 
 
 @cache
