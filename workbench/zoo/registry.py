@@ -253,7 +253,10 @@ def _random(
 def _shipped(name: str, batch: int | str) -> onnx.ModelProto:
     proto = onnx.ModelProto.FromString(_bytes(name))
     graph = proto.graph
+    weights = {tensor.name for tensor in graph.initializer}
     for value in (*graph.input, *graph.output, *graph.value_info):
+        if value.name in weights:
+            continue
         first = value.type.tensor_type.shape.dim[0]
         if isinstance(batch, str):
             first.dim_param = batch
