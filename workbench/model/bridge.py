@@ -70,7 +70,7 @@ def from_ir(model: onnx_ir.Model) -> tuple[onnx.ModelProto, dict[str, Payload]]:
             swapped.append((value, tensor))
             value.const_value = onnx_ir.ExternalTensor(
                 mark, None, None, tensor.dtype,
-                shape=onnx_ir.Shape(tensor.shape), name=value.name or "", base_dir="",
+                shape=onnx_ir.Shape(tensor.shape.numpy()), name=value.name or "", base_dir="",
             )  # fmt: skip
         return onnx_ir.serde.serialize_model(model), store
     finally:

@@ -226,26 +226,25 @@ class Model:
         return to_ir(self._proto, self._store)
 
 
+_CONSTANTS: Mapping[str, tuple[str, type]] = {
+    "value_float": ("f", np.float32),
+    "value_int": ("i", np.int64),
+    "value_string": ("s", np.object_),
+    "value_floats": ("floats", np.float32),
+    "value_ints": ("ints", np.int64),
+    "value_strings": ("strings", np.object_),
+}
+"""Attributes of Constant beside ``value``: the field that has it, and its type."""
+
+
 def _constant(node: onnx.NodeProto) -> onnx.TensorProto | None:
     """The value of a Constant node, whichever attribute holds it; None for a sparse one."""
     for item in node.attribute:
-        name = node.output[0]
-        match item.name:
-            case "value":
-                return item.t
-            case "value_float":
-                return onnx.helper.make_tensor(name, onnx.TensorProto.FLOAT, [], [item.f])
-            case "value_int":
-                return onnx.helper.make_tensor(name, onnx.TensorProto.INT64, [], [item.i])
-            case "value_floats":
-                size = [len(item.floats)]
-                return onnx.helper.make_tensor(name, onnx.TensorProto.FLOAT, size, item.floats)
-            case "value_ints":
-                size = [len(item.ints)]
-                return onnx.helper.make_tensor(name, onnx.TensorProto.INT64, size, item.ints)
-            case "value_string":
-                return onnx.helper.make_tensor(name, onnx.TensorProto.STRING, [], [item.s])
-            case "value_strings":
-                size = [len(item.strings)]
-                return onnx.helper.make_tensor(name, onnx.TensorProto.STRING, size, item.strings)
+        if item.name == "value":
+            return item.t
+        if item.name in _CONSTANTS:
+            field, dtype = _CONSTANTS[item.name]
+            value = getattr(item, field)
+            plain = list(value) if len(field) > 1 else value
+            return onnx.numpy_helper.from_array(np.array(plain, dtype), node.output[0])
     return None

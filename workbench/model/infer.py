@@ -1,4 +1,4 @@
-"""Types and shapes of every tensor, by ONNX's own shape inference, reconciled with what is declared.
+"""Types and shapes of every tensor: ONNX's own inference, reconciled with what is declared.
 
 What the file declares of intermediate tensors and outputs is not believed where inference knows
 better: a declared shape that conflicts is reported and the real one kept. What inference cannot
@@ -62,11 +62,12 @@ def _uninferable(model: onnx.ModelProto) -> set[str]:
 
 def _has_inference(domain: str, op_type: str, versions: dict[str, int]) -> bool:
     domain = "" if domain == "ai.onnx" else domain
-    version = versions.get(domain) or versions.get("ai.onnx" if not domain else domain)
+    version = versions.get(domain) or versions.get(domain or "ai.onnx")
     if version is None or not onnx.defs.has(op_type, version, domain):
         return False
     schema = onnx.defs.get_schema(op_type, version, domain)
-    return schema.has_type_and_shape_inference_function or schema.has_function
+    inferring = schema.has_type_and_shape_inference_function
+    return inferring or schema.has_function  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _forget(graph: onnx.GraphProto, keep: set[str]) -> None:

@@ -14,14 +14,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import onnx
+from onnx import TensorProto
+from onnx.numpy_helper import from_array
 
 from workbench.errors import ModelError
+from workbench.model.checks.attributes import check_attributes
+from workbench.model.checks.budget import check_count, check_shapes
+from workbench.model.checks.external import DataFiles, mark_external
+from workbench.model.checks.functions import check_functions
 from workbench.model.checks.header import check_header, check_with_onnx, unknown_operators
+from workbench.model.checks.interface import check_interface
 from workbench.model.checks.structure import check_text, settle
+from workbench.model.checks.tensors import check_sparse, check_tensor, located
+from workbench.model.checks.values import odd_values
 from workbench.model.infer import inferred
 from workbench.model.limits import Limits
-from workbench.model.payload import Filed, Held, Payload
-from workbench.model.wire import Cut, WireError, skeleton_of
+from workbench.model.payload import Filed, Held, Payload, array_of, mark_of, set_mark
+from workbench.model.wire import INLINE_BYTES, Cut, WireError, skeleton_of
 from workbench.text import shown
 
 
@@ -86,16 +95,49 @@ def checked(
 ) -> tuple[onnx.ModelProto, list[str]]:
     """The model settled and inferred, and warnings; external payloads are added to `store`."""
     check_header(model)
+    check_count(model, limits)
     check_text(model.graph)
+    check_functions(model, limits)
     warnings = settle(model.graph, limits.nesting)
     # Version 3 wants every initializer among the inputs, where `settle` has taken them out.
     model.ir_version = max(model.ir_version, 4)
+    _settle_tensors(model, store, folder, limits)
+    warnings += check_interface(model.graph)
+    check_attributes(model, store)
     unknown, words = unknown_operators(model)
     warnings += words
     if thorough:
         check_with_onnx(model, unknown)
     model, words = inferred(model)
-    return model, warnings + words
+    warnings += words
+    check_shapes(model, store, limits)
+    if thorough:
+        warnings += odd_values(located(model), store, limits)
+    return model, warnings
+
+
+def _settle_tensors(
+    model: onnx.ModelProto, store: dict[str, Payload], folder: Path | None, limits: Limits
+) -> None:
+    """Check every stored tensor; external ones and long lists of numbers go to the store."""
+    files = DataFiles(folder, limits)
+    token = secrets.token_hex(8)
+    for place in located(model):
+        tensor = place.tensor
+        if tensor.data_location == TensorProto.EXTERNAL and mark_of(tensor) not in store:
+            mark = f"#{token}/{len(store)}"
+            store[mark] = mark_external(place, files, mark)
+        check_tensor(place, store, limits)
+        if mark_of(tensor) is None and _is_long(tensor):
+            mark = f"#{token}/{len(store)}"
+            store[mark] = Held(memoryview(from_array(array_of(tensor, store)).raw_data))
+            set_mark(tensor, mark)
+    check_sparse(model, store, limits)
+
+
+def _is_long(tensor: TensorProto) -> bool:
+    """Whether the tensor keeps many values as single numbers: those belong out of the skeleton."""
+    return tensor.data_type != TensorProto.STRING and tensor.ByteSize() > INLINE_BYTES + 1024
 
 
 @contextlib.contextmanager

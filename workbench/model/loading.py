@@ -117,8 +117,8 @@ def _lifted(proto: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, Payload]
         data = memoryview(proto.SerializeToString())
     except Exception as error:
         raise ModelError(
-            f"the message cannot be written ({shown(error)}); one larger than 2 GiB has to keep its "
-            "weights in external data, or come as an onnx_ir.Model"
+            f"the message cannot be written ({shown(error)}); one larger than 2 GiB has to keep "
+            "its weights in external data, or come as an onnx_ir.Model"
         ) from error
     skeleton, cuts = skeleton_of(data, secrets.token_hex(8))
     store: dict[str, Payload] = {

@@ -13,7 +13,7 @@ from workbench.model.payload import dtype_name
 
 
 def graph_of(proto: onnx.GraphProto, name: str = "") -> Graph:
-    """A graph as a value; bodies of If, Loop and Scan are graphs in the attributes of their nodes."""
+    """A graph as a value; the body of an If, Loop or Scan is a graph in its attributes."""
     weights = (*map(tensor_spec, proto.initializer), *map(_sparse_spec, proto.sparse_initializer))
     known = {spec.name for spec in weights}
     return Graph(

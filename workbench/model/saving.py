@@ -107,9 +107,7 @@ def _appearing(path: Path, *, replace: bool) -> Iterator[IO[bytes]]:
         mask = os.umask(0)
         os.umask(mask)
         part.chmod(0o666 & ~mask)
-        if replace:
-            part.replace(path)
-        elif not os.path.lexists(path):
+        if replace or not os.path.lexists(path):
             part.replace(path)
         elif path.is_symlink() or not path.is_file() or not filecmp.cmp(part, path, shallow=False):
             raise ModelError(

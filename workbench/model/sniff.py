@@ -17,7 +17,7 @@ _MAGIC: tuple[tuple[bytes, int, str, str], ...] = (
     (b"\xff\xd8\xff", 0, "a JPEG image", _ASK),
     (b"GIF8", 0, "a GIF image", _ASK),
     (b"%PDF-", 0, "a PDF document", _ASK),
-    (b"\x1f\x8b", 0, "gzip-compressed data", "unpack it first (`gunzip`), then load what is inside"),
+    (b"\x1f\x8b", 0, "gzip-compressed data", "unpack it first (`gunzip`)"),
     (b"\xfd7zXZ\x00", 0, "xz-compressed data", "unpack it first (`unxz`)"),
     (b"BZh", 0, "bzip2-compressed data", "unpack it first (`bunzip2`)"),
     (b"\x28\xb5\x2f\xfd", 0, "zstd-compressed data", "unpack it first (`unzstd`)"),
@@ -75,7 +75,7 @@ def _safetensors(head: bytes) -> tuple[str, str] | None:
 
 
 def _text(head: bytes, suffix: str) -> tuple[str, str] | None:
-    """Text of some kind: no control characters but white space, and no ONNX begins with a letter."""
+    """Text of some kind: it has no control characters but white space."""
     sample = head.lstrip()
     if not sample or any(byte < 9 or 13 < byte < 32 for byte in head[:512]):
         return _paddle(head, suffix)

@@ -182,7 +182,7 @@ def _check_needs(graph: onnx.GraphProto, made: dict[str, int], outer: frozenset[
 
 
 def _sort(graph: onnx.GraphProto, made: dict[str, int]) -> bool:
-    """Put the nodes into an order that can run, as near to theirs as there is; whether they moved."""
+    """Put the nodes into the nearest order that can run; whether they moved."""
     needs = [
         {made[tensor] for tensor in reads(node) if made.get(tensor, -1) >= 0} for node in graph.node
     ]
