@@ -1,7 +1,8 @@
 """Division of a graph into engine subgraphs and native regions: Paddle-TensorRT's integration."""
 
 from workbench.partitioning.exclusion import Exclusion
-from workbench.partitioning.planning import Plan, Segments, Totals, partition, plan
+from workbench.partitioning.planning import Plan, Totals, partition, plan
+from workbench.partitioning.segments import Segments
 from workbench.partitioning.values import (
     Capability,
     Code,

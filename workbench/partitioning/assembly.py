@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from workbench.partitioning.boundary import nets
 from workbench.partitioning.dag import quotient
-from workbench.partitioning.grouping import grouped
+from workbench.partitioning.grouping import divided, units
 from workbench.partitioning.layout import Layout
 from workbench.partitioning.values import Partition, Subgraph, Verdict
 
@@ -23,15 +24,15 @@ def assembled(
         engine: node -> a number its engine's nodes share, -1 outside engines.
     """
     part = _parts(layout, engine, policy)
-    units = quotient(layout.dag, part, layout.names)
+    final = quotient(layout.dag, part, layout.names)
     engines: list[Subgraph] = []
     native: list[Subgraph] = []
     order: list[tuple[str, int]] = []
-    crossing = _Crossing(layout, units.unit)
+    crossing = _Crossing(layout, final.unit)
     if layout.pinned:
         native.append(_pinned_region(layout))
         order.append(("native", 0))
-    for u, members in enumerate(units.members):
+    for u, members in enumerate(final.members):
         kind, found = ("engine", engines) if engine[members[0]] >= 0 else ("native", native)
         order.append((kind, len(found)))
         found.append(crossing.subgraph(len(found), u, members))
@@ -45,14 +46,16 @@ def _parts(layout: Layout, engine: Sequence[int], policy: str) -> list[int]:
     """Node -> engine or native region, numbered by no rule; -1 for folded nodes."""
     base = max(engine, default=-1) + 1
     label = [e if e >= 0 else -1 if v in layout.folded else base + v for v, e in enumerate(engine)]
-    units = quotient(layout.dag, label, layout.names)
-    native = [int(engine[members[0]] < 0) for members in units.members]
-    names = [min(layout.names[v] for v in members) for members in units.members]
-    region = grouped(layout, units.dag, native, names, units.unit, policy).label
-    region.append(-1)
+    whole = quotient(layout.dag, label, layout.names)
+    native = [int(engine[members[0]] < 0) for members in whole.members]
+    names = [min(layout.names[v] for v in members) for members in whole.members]
+    found = units(whole.dag, native, names, ())
+    small = [*found.quotient.unit, -1]
+    crossing = nets(layout, [small[u] for u in whole.unit]) if policy == "fewest" else None
+    region = [*divided(found, policy, crossing), -1]
     return [
-        e if e >= 0 else base + region[u] if u >= 0 else -1
-        for e, u in zip(engine, units.unit, strict=True)
+        e if e >= 0 else base + region[small[u]] if u >= 0 else -1
+        for e, u in zip(engine, whole.unit, strict=True)
     ]
 
 

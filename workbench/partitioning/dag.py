@@ -34,9 +34,21 @@ class Window:
     """Earliest and latest alternation of every node, and the fewest groups there can be."""
 
     early: list[int]
-    late: list[int]
+    below: list[int]
+    """Alternation counted from below; `late` is the highest value less this."""
     minimum: int
     """K: most runs of our nodes on any path; 0 where no node is ours."""
+
+    @property
+    def late(self) -> list[int]:
+        """Latest alternation of every node."""
+        top = 2 * self.minimum
+        return [top - steps for steps in self.below]
+
+    def of(self, nodes: list[int]) -> Window:
+        """The same for some of the nodes, in this order."""
+        early, below = self.early, self.below
+        return Window([early[v] for v in nodes], [below[v] for v in nodes], self.minimum)
 
 
 def alternation(order: Sequence[int], before: Adjacency, ours: Sequence[int]) -> list[int]:
@@ -58,8 +70,7 @@ def window(dag: Dag, ours: Sequence[int]) -> Window:
     """Earliest and latest alternation; any numbering between that never falls is a valid plan."""
     early = alternation(dag.order, dag.before, ours)
     below = alternation(dag.order[::-1], dag.after, ours)
-    top = max(map(int.__mul__, early, ours), default=0) + 1 if any(ours) else 0
-    return Window(early, [top - steps for steps in below], top // 2)
+    return Window(early, below, (max(early, default=0) + 1) // 2)
 
 
 def clusters(dag: Dag, ours: Sequence[int], bounds: Window) -> list[int]:
@@ -68,11 +79,11 @@ def clusters(dag: Dag, ours: Sequence[int], bounds: Window) -> list[int]:
     Early and late values both never fall along an edge and both rise across a node of theirs, so
     these clusters together have no cycle, and none of them gives up freedom to move.
     """
-    early, late = bounds.early, bounds.late
+    early, below = bounds.early, bounds.below
     wide = 2 * bounds.minimum + 1
     keys = [
-        e * wide + l if mine else -1 - v
-        for v, (e, l, mine) in enumerate(zip(early, late, ours, strict=True))
+        above * wide + under if mine else -1 - v
+        for v, (above, under, mine) in enumerate(zip(early, below, ours, strict=True))
     ]
     return components(dag, keys)
 
@@ -125,14 +136,15 @@ def quotient(dag: Dag, label: Sequence[int], names: Sequence[str]) -> Quotient:
     Args:
         names: a text for every node that identifies it whatever its place.
     """
-    number: dict[int, int] = {}
+    number = [-1] * (max(label, default=-1) + 1)
     members: list[list[int]] = []
     raw = [-1] * len(label)
     for v in dag.order:
         mark = label[v]
         if mark >= 0:
-            at = number.setdefault(mark, len(members))
-            if at == len(members):
+            at = number[mark]
+            if at < 0:
+                at = number[mark] = len(members)
                 members.append([v])
             else:
                 members[at].append(v)

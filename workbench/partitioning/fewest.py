@@ -9,6 +9,7 @@ never makes either worse, so the better of both has at most the boundary of eith
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from workbench.partitioning.boundary import Nets
 from workbench.partitioning.dag import Dag, Window
@@ -16,91 +17,121 @@ from workbench.partitioning.dag import Dag, Window
 SWEEPS = 6
 """Most sweeps from one start; sweeps stop earlier when one moves nothing."""
 
+WIDE = 64
+"""A net read at more numbers than this is looked at in few places by a unit as free as that."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """What can move, and the nets it can change; the same for every start."""
+
+    dag: Dag
+    ours: Sequence[int]
+    top: int
+    free: list[int]
+    """Units whose window is wider than one number."""
+    reads: dict[int, list[int]]
+    """Free unit of ours -> nets it reads."""
+    makes: dict[int, list[int]]
+    maker: list[int]
+    """Unit of ours that makes each net, or -1."""
+    readers: list[list[int]]
+    """Units of ours that read each net."""
+    fixed: list[bool]
+    """Whether somebody outside all groups reads the net, so that it leaves its group anyway."""
+    weight: list[int]
+
 
 def fewest(dag: Dag, ours: Sequence[int], bounds: Window, nets: Nets) -> list[int]:
     """For every unit its number: units of ours with one number share a group.
 
     Args:
         dag: its nodes must be numbered in topological order.
+        ours: 1 for units that can be grouped.
         bounds: earliest and latest alternation of the units.
         nets: tensors that cross between units.
     """
+    field = _field(dag, ours, bounds, nets)
     starts = (bounds.late, bounds.early)
-    return min(_Search(dag, ours, bounds, nets, start).run() for start in starts)[1]
+    return min(_Search(field, start).run() for start in starts)[1]
+
+
+def _field(dag: Dag, ours: Sequence[int], bounds: Window, nets: Nets) -> _Field:
+    top = 2 * bounds.minimum
+    free = [
+        u
+        for u, (above, under) in enumerate(zip(bounds.early, bounds.below, strict=True))
+        if above + under != top
+    ]
+    mine = [u for u in free if ours[u]]
+    found = _Field(
+        dag, ours, top, free, {u: [] for u in mine}, {u: [] for u in mine},
+        [], [], [], [],
+    )  # fmt: skip
+    movable = found.reads.keys()
+    # One crossing weighs more than all bytes together: tensors first, bytes break ties.
+    crossing = (
+        1 + sum(nets.nbytes) + sum(size * len(readers) for _, readers, _, size in nets.rows())
+    )
+    for maker, readers, given, size in nets.rows():
+        if maker not in movable and movable.isdisjoint(readers):
+            continue
+        n = len(found.maker)
+        inner = [u for u in readers if ours[u]]
+        for u in inner:
+            if u in movable:
+                found.reads[u].append(n)
+        if maker in movable:
+            found.makes[maker].append(n)
+        found.maker.append(maker if maker >= 0 and ours[maker] else -1)
+        found.readers.append(inner)
+        found.fixed.append(given or len(inner) < len(readers) or found.maker[n] < 0)
+        found.weight.append(crossing + size)
+    return found
 
 
 class _Search:
     """A numbering under way, with for every net how many readers stand at which number."""
 
-    def __init__(
-        self, dag: Dag, ours: Sequence[int], bounds: Window, nets: Nets, start: list[int]
-    ) -> None:
-        self.dag, self.ours, self.nets = dag, ours, nets
+    def __init__(self, field: _Field, start: list[int]) -> None:
+        self.field = field
         self.number = list(start)
-        self.top = 2 * bounds.minimum
-        self.free = [
-            u for u, (e, l) in enumerate(zip(bounds.early, bounds.late, strict=True)) if e != l
-        ]
-        # One crossing weighs more than all bytes together: tensors first, bytes break ties.
-        many = 1 + 2 * sum(
-            size * (1 + len(r)) for size, r in zip(nets.nbytes, nets.readers, strict=True)
-        )
-        self.weight = [many + size for size in nets.nbytes]
         self.at: list[dict[int, int]] = []
-        self.fixed: list[bool] = []
-        self.reads: dict[int, list[int]] = {u: [] for u in self.free if ours[u]}
-        self.makes: dict[int, list[int]] = {u: [] for u in self.free if ours[u]}
-        self._count()
-
-    def _count(self) -> None:
-        nets, number, ours = self.nets, self.number, self.ours
-        for n, (maker, readers, given) in enumerate(
-            zip(nets.maker, nets.readers, nets.given, strict=True)
-        ):
+        for readers in field.readers:
             counts: dict[int, int] = {}
-            fixed = given
             for u in readers:
-                if ours[u]:
-                    counts[number[u]] = counts.get(number[u], 0) + 1
-                    if u in self.reads:
-                        self.reads[u].append(n)
-                else:
-                    fixed = True
+                counts[start[u]] = counts.get(start[u], 0) + 1
             self.at.append(counts)
-            self.fixed.append(fixed or maker < 0 or not ours[maker])
-            if maker in self.makes:
-                self.makes[maker].append(n)
 
     def run(self) -> tuple[int, list[int]]:
-        backward = list(reversed(self.free))
+        """Weight of all crossings that can change, and the numbering."""
         for sweep in range(SWEEPS):
-            moved = self.sweep(backward if sweep % 2 == 0 else self.free, up=sweep % 2 == 0)
-            if not moved and sweep:
+            if not self.sweep(up=sweep % 2 == 0) and sweep:
                 break
         return self.cost(), self.number
 
     def cost(self) -> int:
-        """Weight of all crossings; comparable between searches over the same nets."""
         total = 0
-        for n, counts in enumerate(self.at):
-            maker = self.nets.maker[n]
-            own = self.number[maker] if maker >= 0 and self.ours[maker] else -1
-            ins = len(counts) - (own in counts)
-            out = own >= 0 and (self.fixed[n] or ins > 0)
-            total += (ins + out) * self.weight[n]
+        field, number = self.field, self.number
+        for counts, maker, fixed, weight in zip(
+            self.at, field.maker, field.fixed, field.weight, strict=True
+        ):
+            own = number[maker] if maker >= 0 else -1
+            entering = len(counts) - (own in counts)
+            leaving = maker >= 0 and (fixed or entering > 0)
+            total += (entering + leaving) * weight
         return total
 
-    def sweep(self, units: list[int], up: bool) -> bool:
+    def sweep(self, *, up: bool) -> bool:
         """Offer every unit a better number; nodes of theirs only make room."""
-        number, ours = self.number, self.ours
-        before, after = self.dag.before, self.dag.after
-        top = self.top
+        number, ours, top = self.number, self.field.ours, self.field.top
+        before, after = self.field.dag.before, self.field.dag.after
         moved = False
-        for u in units:
+        for u in reversed(self.field.free) if up else self.field.free:
             mine = ours[u]
-            low = max([number[p] for p in before[u]], default=0)
+            low = max([number[p] for p in before[u]]) if before[u] else 0
             low += (low ^ mine) & 1
-            high = min([number[s] for s in after[u]], default=top)
+            high = min([number[s] for s in after[u]]) if after[u] else top
             high -= (high ^ mine) & 1
             if low == high:
                 continue
@@ -111,49 +142,52 @@ class _Search:
         return moved
 
     def improve(self, u: int, low: int, high: int) -> bool:
-        number, at = self.number, self.at
-        here = number[u]
-        options = {low, high}
-        for n in self.reads[u]:
-            options.update(at[n])
-            if self.nets.maker[n] >= 0:
-                options.add(number[self.nets.maker[n]])
-        for n in self.makes[u]:
-            options.update(at[n])
-        best, target = 0, here
-        for there in sorted(options):
-            if low <= there <= high and there & 1 and there != here:
-                gain = self.gain(u, here, there)
-                if gain > best:
-                    best, target = gain, there
+        """Move `u` to where most weight is saved; of equal places it stays, or takes the lowest."""
+        here = self.number[u]
+        saved = self.savings(u, low, high)
+        best, target = saved.get(here, 0), here
+        for there in sorted(saved):
+            if saved[there] > best:
+                best, target = saved[there], there
         if target == here:
             return False
-        for n in self.reads[u]:
-            counts = at[n]
-            counts[here] -= 1
-            if not counts[here]:
+        for n in self.field.reads[u]:
+            counts = self.at[n]
+            if counts[here] == 1:
                 del counts[here]
+            else:
+                counts[here] -= 1
             counts[target] = counts.get(target, 0) + 1
-        number[u] = target
+        self.number[u] = target
         return True
 
-    def gain(self, u: int, here: int, there: int) -> int:
-        """By how much the weight of all crossings falls when `u` moves."""
-        gain = 0
-        number, ours, nets = self.number, self.ours, self.nets
-        for n in self.reads[u]:
-            counts, maker = self.at[n], nets.maker[n]
-            own = number[maker] if maker >= 0 and ours[maker] else -1
-            was = len(counts) - (own in counts)
-            now = was - (counts[here] == 1 and here != own) + (there not in counts and there != own)
-            if not self.fixed[n]:
-                was, now = was + (was > 0), now + (now > 0)
-            gain += (was - now) * self.weight[n]
-        for n in self.makes[u]:
-            counts = self.at[n]
-            was = len(counts) - (here in counts)
-            now = len(counts) - (there in counts)
-            if not self.fixed[n]:
-                was, now = was + (was > 0), now + (now > 0)
-            gain += (was - now) * self.weight[n]
-        return gain
+    def savings(self, u: int, low: int, high: int) -> dict[int, int]:
+        """Number in the window -> weight that does not cross if `u` stands there; else 0."""
+        field, number, at = self.field, self.number, self.at
+        here = number[u]
+        saved: dict[int, int] = {}
+        for n in field.reads[u]:
+            counts, weight, maker = at[n], field.weight[n], field.maker[n]
+            own = number[maker] if maker >= 0 else -1
+            alone = counts[here] == 1
+            for there in _within(counts, low, high, here):
+                if there != own and (there != here or not alone):
+                    saved[there] = saved.get(there, 0) + weight
+            if low <= own <= high:
+                others = len(counts) - (own in counts) - (alone and here != own)
+                saved[own] = saved.get(own, 0) + weight * (1 if others or field.fixed[n] else 2)
+        for n in field.makes[u]:
+            counts, weight = at[n], field.weight[n]
+            if len(counts) == 1 and not field.fixed[n]:
+                weight *= 2
+            for there in _within(counts, low, high, here):
+                saved[there] = saved.get(there, 0) + weight
+        return saved
+
+
+def _within(counts: dict[int, int], low: int, high: int, here: int) -> list[int]:
+    """Numbers of a net inside a window; only the window's ends and `here` where both are wide."""
+    if len(counts) <= WIDE:
+        return [there for there in counts if low <= there <= high]
+    places = range(low, high + 1, 2) if high - low <= 2 * WIDE else {low, here, high}
+    return [there for there in places if there in counts]

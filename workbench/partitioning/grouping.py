@@ -5,65 +5,54 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from workbench.partitioning.boundary import nets
+from workbench.partitioning.boundary import Nets
 from workbench.partitioning.connected import connected
-from workbench.partitioning.dag import Dag, Window, clusters, quotient, window
+from workbench.partitioning.dag import Dag, Quotient, Window, clusters, quotient, window
 from workbench.partitioning.fewest import fewest
-from workbench.partitioning.layout import Layout
 
 POLICIES = ("connected", "fewest")
 
 
 @dataclass(frozen=True, slots=True)
-class Groups:
-    """Nodes divided; groups are numbered by no rule, only which nodes share one counts."""
+class Units:
+    """Clusters of nodes that no good plan would part, and every other node on its own."""
 
-    label: list[int]
-    """Node of the dag -> its group, -1 for nodes that are in none."""
-    minimum: int
-    """The fewest groups any plan can have, connected or not: the most runs on one path."""
+    quotient: Quotient
+    ours: list[int]
+    """1 for units that can be grouped."""
+    bounds: Window
+    """Earliest and latest alternation of every unit."""
 
 
-def grouped(
-    layout: Layout,
-    dag: Dag,
-    ours: Sequence[int],
-    names: Sequence[str],
-    at: Sequence[int],
-    policy: str,
-    absent: Collection[int] = (),
-) -> Groups:
-    """Groups of the nodes of `dag` that `ours` flags.
+def units(dag: Dag, ours: Sequence[int], names: Sequence[str], absent: Collection[int]) -> Units:
+    """Units of a dag, numbered in canonical topological order.
 
     Args:
-        layout: the graph below, for the tensors that cross.
-        dag: the graph itself or a quotient of it.
+        dag: a graph or a quotient of one.
         ours: 1 for the nodes to group.
-        names: a text for every node of `dag` that identifies it.
-        at: node of the graph -> node of `dag`, -1 for nodes left out.
-        policy: one of `POLICIES`.
-        absent: nodes of `dag` to leave out, flagged 0 and above all others.
+        names: a text for every node that identifies it.
+        absent: nodes to leave out, flagged 0 and above all others.
     """
     bounds = window(dag, ours)
-    if not bounds.minimum:
-        return Groups([-1] * len(dag), 0)
     label = clusters(dag, ours, bounds)
     for v in absent:
         label[v] = -1
     small = quotient(dag, label, names)
-    mine = [ours[members[0]] for members in small.members]
-    if policy == "fewest":
-        crossing = nets(layout, [small.unit[v] if v >= 0 else -1 for v in at])
-        found = fewest(small.dag, mine, _of_units(bounds, small.members), crossing)
+    first = [members[0] for members in small.members]
+    return Units(small, [ours[v] for v in first], bounds.of(first))
+
+
+def divided(found: Units, policy: str, crossing: Nets | None) -> list[int]:
+    """For every unit a number that its group shares, -1 for those that can be in none.
+
+    Args:
+        found: the units.
+        policy: one of `POLICIES`.
+        crossing: the tensors between the units; policy `fewest` needs them.
+    """
+    dag, ours = found.quotient.dag, found.ours
+    if policy == "fewest" and crossing is not None:
+        groups = fewest(dag, ours, found.bounds, crossing)
     else:
-        found = connected(small.dag, mine)
-    found.append(-1)
-    return Groups(
-        [found[u] if own else -1 for u, own in zip(small.unit, ours, strict=True)],
-        bounds.minimum,
-    )
-
-
-def _of_units(bounds: Window, members: list[list[int]]) -> Window:
-    first = [nodes[0] for nodes in members]
-    return Window([bounds.early[v] for v in first], [bounds.late[v] for v in first], bounds.minimum)
+        groups = connected(dag, ours)
+    return [group if mine else -1 for group, mine in zip(groups, ours, strict=True)]

@@ -27,6 +27,8 @@ class Layout:
 
     graph: Graph
     dag: Dag
+    constant: frozenset[str]
+    """Initializers that no feed can replace."""
     folded: frozenset[int]
     """Nodes fed by constants alone."""
 
@@ -39,20 +41,15 @@ class Layout:
         ]
 
     @cached_property
-    def constant(self) -> frozenset[str]:
-        """Initializers that no feed can replace."""
-        inputs = {spec.name for spec in self.graph.inputs}
-        return frozenset(s.name for s in self.graph.initializers if s.name not in inputs)
-
-    @cached_property
     def external(self) -> dict[str, list[int]]:
-        """Tensor from outside the graph -> nodes that read it, folded nodes left out."""
-        inside = {"", *self.graph.producer, *self.constant}
+        """Tensor from outside the graph -> nodes that read it, each once."""
+        inside = {"", *self.graph.producer, *self.constant}.issuperset
         found: dict[str, list[int]] = {}
-        for v, node in enumerate(self.graph.nodes):
-            if node.captured or not inside.issuperset(node.inputs):
+        for v, (node, above) in enumerate(zip(self.graph.nodes, self.dag.before, strict=True)):
+            # As many nodes above as inputs: each input is made by one of them.
+            if (len(node.inputs) != len(above) and not inside(node.inputs)) or node.captured:
                 for tensor in dict.fromkeys(node.reads):
-                    if tensor not in inside:
+                    if not inside((tensor,)):
                         found.setdefault(tensor, []).append(v)
         return found
 
@@ -88,16 +85,17 @@ class Layout:
 def layout(graph: Graph) -> Layout:
     """The graph as integers; O(V + E)."""
     dag = Dag(graph.predecessors, graph.successors, graph.order)
-    return Layout(graph, dag, _foldable(graph))
+    inputs = {spec.name for spec in graph.inputs}
+    constant = frozenset([s.name for s in graph.initializers if s.name not in inputs])
+    return Layout(graph, dag, constant, _foldable(graph, constant))
 
 
 def _key(node: Node) -> str:
     return next((name for name in node.outputs if name), "\0".join(("", node.op_type, *node.reads)))
 
 
-def _foldable(graph: Graph) -> frozenset[int]:
-    inputs = {spec.name for spec in graph.inputs}
-    constant = {spec.name for spec in graph.initializers} - inputs
+def _foldable(graph: Graph, constant: frozenset[str]) -> frozenset[int]:
+    made: set[str] = set()
     found: set[int] = set()
     stack = [v for v, above in enumerate(graph.predecessors) if not above]
     while stack:
@@ -105,9 +103,9 @@ def _foldable(graph: Graph) -> frozenset[int]:
         node = graph.nodes[v]
         if not is_deterministic(node):
             continue
-        if all(tensor in constant for tensor in node.reads):
+        if all(tensor in constant or tensor in made for tensor in node.reads):
             found.add(v)
-            constant.update(node.makes)
+            made.update(node.makes)
             stack += [s for s in graph.successors[v] if found.issuperset(graph.predecessors[s])]
     return frozenset(found)
 

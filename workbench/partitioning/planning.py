@@ -8,7 +8,6 @@ search over sorted sizes with prefix sums, and why raising it only ever removes 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,8 +18,9 @@ from workbench.errors import PartitionError
 from workbench.graph import Graph
 from workbench.partitioning.boundary import nets
 from workbench.partitioning.exclusion import Exclusion
-from workbench.partitioning.grouping import POLICIES, grouped
+from workbench.partitioning.grouping import POLICIES, divided, units
 from workbench.partitioning.layout import Layout, layout
+from workbench.partitioning.segments import Segments, collector_paused, measured
 from workbench.partitioning.values import Capability, Code, Partition, Verdict
 from workbench.text import listed, shown
 
@@ -38,18 +38,6 @@ class Totals:
     """Their bytes; a tensor of unknown size counts as 1."""
     flops: float
     """Sum over the nodes in engines of what `plan` was told each costs; 0 where it was not told."""
-
-
-@dataclass(frozen=True)
-class Segments:
-    """The parts a plan would put into engines, largest first, in parallel lists."""
-
-    sizes: list[int]
-    """Counted nodes; every node unless the plan leaves operator types uncounted."""
-    nodes: list[int]
-    tensors: list[int]
-    nbytes: list[int]
-    flops: list[float]
 
 
 @dataclass(frozen=True)
@@ -193,82 +181,55 @@ def plan(
     """
     if policy not in POLICIES:
         raise ValueError(f"policy is {shown(policy)}; must be one of {listed(POLICIES)}")
-    taken = capability.taken
-    if not taken <= graph.position.keys():
-        strange = sorted(taken - graph.position.keys())
+    with collector_paused():
+        return _planned(graph, capability, policy, exclude, flops or {}, uncounted)
+
+
+def _planned(
+    graph: Graph,
+    capability: Capability,
+    policy: str,
+    exclude: Exclusion,
+    flops: Mapping[str, float],
+    uncounted: frozenset[str],
+) -> Plan:
+    excluded = exclude.matches(graph)
+    plane = layout(graph)
+    ours = _allowed(graph, capability)
+    for name in excluded:
+        ours[graph.position[name]] = 0
+    for v in plane.folded:
+        ours[v] = 0
+    found = units(plane.dag, ours, plane.names, plane.folded)
+    crossing = nets(plane, found.quotient.unit)
+    group = divided(found, policy, crossing)
+    segment_of, segments = measured(plane, found, group, crossing, flops, uncounted)
+    return Plan(
+        graph,
+        capability,
+        policy,
+        exclude,
+        found.bounds.minimum,
+        segment_of,
+        segments,
+        plane,
+        excluded,
+    )
+
+
+def _allowed(graph: Graph, capability: Capability) -> list[int]:
+    known, taken = capability.by_node.get, Code.TAKEN
+    verdicts = [known(node.name) for node in graph.nodes]
+    ours = [1 if verdict and verdict.code is taken else 0 for verdict in verdicts]
+    if sum([verdict is not None for verdict in verdicts]) != len(capability.verdicts) and (
+        not capability.taken <= graph.position.keys()
+    ):
+        strange = sorted(capability.taken - graph.position.keys())
         raise PartitionError(
             f"capability of {shown(capability.source)} is not for graph {shown(graph.name)}: "
             f"it takes nodes that are not there: {listed(strange)}; ask it about this graph"
         )
-    excluded = exclude.matches(graph)
-    plane = layout(graph)
-    allowed = taken - excluded.keys()
-    ours = [1 if node.name in allowed else 0 for node in graph.nodes]
-    for v in plane.folded:
-        ours[v] = 0
-    at = _present(plane)
-    groups = grouped(plane, plane.dag, ours, plane.names, at, policy, plane.folded)
-    segment_of, segments = _measured(plane, groups.label, flops or {}, uncounted)
-    return Plan(
-        graph, capability, policy, exclude, groups.minimum, segment_of, segments, plane, excluded
-    )
-
-
-def _present(plane: Layout) -> Sequence[int]:
-    count = len(plane.graph.nodes)
-    if not plane.folded:
-        return range(count)
-    return [-1 if v in plane.folded else v for v in range(count)]
-
-
-def _measured(
-    plane: Layout, label: list[int], flops: Mapping[str, float], uncounted: frozenset[str]
-) -> tuple[list[int], Segments]:
-    nodes = plane.graph.nodes
-    held = Counter(label)
-    held.pop(-1, None)
-    counted = held.copy()
-    if uncounted:
-        for mark, node in zip(label, nodes, strict=True):
-            counted[mark] -= node.op_type in uncounted
-    least: dict[int, str] = {}
-    for mark, name in zip(label, plane.names, strict=True):
-        if mark >= 0 and (mark not in least or name < least[mark]):
-            least[mark] = name
-    ranked = sorted(held, key=lambda mark: (-counted[mark], least[mark]))
-    rank = {mark: s for s, mark in enumerate(ranked)}
-    rank[-1] = -1
-    segment_of = [rank[mark] for mark in label]
-    costs = [0.0] * len(ranked)
-    for name, cost in flops.items():
-        s = segment_of[plane.graph.position[name]]
-        if s >= 0:
-            costs[s] += cost
-    tensors, nbytes = _boundaries(plane, segment_of, len(ranked))
-    return segment_of, Segments(
-        [counted[m] for m in ranked], [held[m] for m in ranked], tensors, nbytes, costs
-    )
-
-
-def _boundaries(plane: Layout, segment_of: list[int], count: int) -> tuple[list[int], list[int]]:
-    unit = segment_of
-    if plane.folded or -1 in segment_of:
-        unit = [
-            (s if s >= 0 else count + v) if v not in plane.folded else -1
-            for v, s in enumerate(segment_of)
-        ]
-    crossing = nets(plane, unit)
-    tensors, nbytes = [0] * count, [0] * count
-    for maker, readers, given, size in zip(
-        crossing.maker, crossing.readers, crossing.given, crossing.nbytes, strict=True
-    ):
-        ends = [s for s in readers if s < count]
-        if 0 <= maker < count and (readers or given):
-            ends.append(maker)
-        for s in ends:
-            tensors[s] += 1
-            nbytes[s] += size
-    return tensors, nbytes
+    return ours
 
 
 def _check(min_subgraph_size: int, max_engines: int | None) -> None:

@@ -78,7 +78,8 @@ class Capability:
     @cached_property
     def taken(self) -> frozenset[str]:
         """Names of the nodes the backend takes."""
-        return frozenset(verdict.node for verdict in self.verdicts if verdict.taken)
+        taken = Code.TAKEN
+        return frozenset([verdict.node for verdict in self.verdicts if verdict.code is taken])
 
 
 def takes_all(graph: Graph, source: str = "everything taken") -> Capability:
