@@ -52,6 +52,9 @@ class _Blobs(Mapping[str, bytes]):
     def __getitem__(self, name: str) -> bytes:
         return container.read_blob(self._descriptor, self._blobs[name])
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._blobs  # the inherited one would read the blob
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._blobs)
 

@@ -28,7 +28,7 @@ def buffer(dtype: str, shape: tuple[int, ...]) -> np.ndarray:
         DataError: no NumPy type of this name.
     """
     kind = numpy_dtype(dtype)
-    if kind == object:
+    if kind.hasobject:
         return np.full(shape, "", dtype=object)
     size = math.prod(shape) * kind.itemsize
     raw = np.zeros(size + _ALIGNMENT, dtype=np.uint8)

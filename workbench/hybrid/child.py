@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from workbench.backends.base import Backend, BuildConfig, Engine
-from workbench.errors import WorkbenchError
+from workbench.errors import RunError, WorkbenchError
 from workbench.hybrid.arrays import is_float, stand_in
 from workbench.hybrid.record import graph_record
 from workbench.model import Model, load
@@ -83,7 +83,12 @@ def first_run(engine: Engine, model: Model, shapes: Mapping[str, tuple[int, ...]
             return f"no first run: {spec.dtype or 'an unknown type'} at its border"
         feeds[spec.name] = values
     try:
-        with engine.session() as session:
+        session = engine.session()
+    except RunError as error:
+        # A plan for a device that is not here is a good plan; who opens the hybrid is told.
+        return f"no first run: {error}"
+    try:
+        with session:
             session.run(feeds)
     except WorkbenchError:
         if all(is_float(spec.dtype) for spec in model.graph.inputs):

@@ -31,7 +31,7 @@ Manifest = Mapping[str, Any]
 def open(
     path: str | os.PathLike[str], *, backend: Backend | None = None, native: Backend | None = None
 ) -> Hybrid:
-    """The hybrid that `Hybrid.save` wrote; neither the model nor the process that built it is needed.
+    """The hybrid that `Hybrid.save` wrote, without the model and in any process.
 
     Every byte is checked first, and every plan against the backend that is here. Still, a plan is
     code of a kind: open only what you or somebody you trust saved.

@@ -119,7 +119,7 @@ class HybridSession:
         loose = [s.name for s in self._plan.outputs if s.name not in self._plan.decided]
         if loose:
             raise RunError(
-                f"the shape of {listed(loose)} depends on values, so no buffer can be bound; use run",
+                f"the shape of {listed(loose)} depends on values, so no buffer fits; use run",
                 backend="hybrid",
             )
         with self._gate:

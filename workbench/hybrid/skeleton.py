@@ -1,4 +1,4 @@
-"""The network with one node in the place of each engine, as ONNX Runtime's EPContext nodes write it.
+"""The network with one ``EPContext`` node, as ONNX Runtime has them, in the place of each engine.
 
 Native nodes stay as they are, weights and all; what only engines needed is left out. The attribute
 names are those of ``com.microsoft::EPContext``: https://onnxruntime.ai/docs/execution-providers/
