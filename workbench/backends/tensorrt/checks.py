@@ -7,7 +7,7 @@ a value that is known only at run time) it lets pass, unless the phrase is about
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -26,8 +26,8 @@ class Scope:
     """A graph, or the body of a node, with what is known of its tensors."""
 
     graph: Graph
-    values: Mapping[str, Any]
-    """Constant tensors of the model, bodies included, as `onnx_ir` tensors."""
+    values: Callable[[str], np.ndarray | None]
+    """Tensor name -> value, of a constant stored with the main graph; None for any other."""
     around: Scope | None = None
     """The graph that a body lies in."""
 
@@ -53,12 +53,12 @@ class Scope:
 
     def value(self, node: Node, index: int) -> np.ndarray | None:
         """The value of an input that is a stored constant of a few megabytes at most."""
-        tensor = self.values.get(node.inputs[index]) if self.has(node, index) else None
-        return None if tensor is None or tensor.nbytes > _SMALL_BYTES else tensor.numpy()
+        found = self.values(node.inputs[index]) if self.has(node, index) else None
+        return None if found is None or found.nbytes > _SMALL_BYTES else found
 
     def _is_constant(self, tensor: str) -> bool:
-        here = tensor in self._constants or tensor in self.values
-        return here or (self.around is not None and self.around._is_constant(tensor))
+        around = self.around is not None and self.around._is_constant(tensor)
+        return around or tensor in self._constants
 
     @cached_property
     def _constants(self) -> frozenset[str]:

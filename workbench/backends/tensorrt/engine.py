@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from workbench.backends.base import Session, ShapeRange
 from workbench.backends.origin import attributed
@@ -76,6 +77,7 @@ class PlanEngine:
             "outputs": specs_to_json(self.outputs),
             "ranges": ranges_to_json(self.ranges),
             "layers": layers_to_json(self.graph),
+            "constants": specs_to_json(self.graph.initializers),
             "notes": list(self.notes),
         }
         return pack(BACKEND, record, {"plan": self.plan})
@@ -123,11 +125,18 @@ def engine_from(plan: bytes, here: str) -> PlanEngine:
     """
     record, blobs = unpack(plan, BACKEND)
     refuse_other(record, {"made_with": here}, BACKEND)
+    graph = layers_from_json(record["layers"])
+    nodes = tuple(replace(node, attributes=_plain(node.attributes)) for node in graph.nodes)
+    graph = replace(graph, nodes=nodes, initializers=specs_from_json(record["constants"]))
     return PlanEngine(
         specs_from_json(record["inputs"]), specs_from_json(record["outputs"]),
         ranges_from_json(record["ranges"]), record["made_with"], tuple(record["targets"]),
-        bytes(blobs["plan"]), layers_from_json(record["layers"]), tuple(record["notes"]),
+        bytes(blobs["plan"]), graph, tuple(record["notes"]),
     )  # fmt: skip
+
+
+def _plain(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in attributes.items()}
 
 
 def _why() -> str:

@@ -65,7 +65,7 @@ class Asker:
 
         Args:
             pieces: serialized models that may use `zeros` as their external weights.
-            zeros: bytes that the longest of these weights has.
+            zeros: bytes that all of these weights have together.
             cancel: stops the child process.
         """
         keys = [hashlib.sha256(self._title + piece).digest() for piece in pieces]
@@ -150,7 +150,7 @@ class Inquiry:
             asked = [run for known in open_runs for run in self._without_unknown(known)]
             pieces = [self._skeleton.with_folded(run) for run in asked]
             answers = self._asker.ask(
-                [self._skeleton.piece(piece) for piece in pieces], self._skeleton.largest, cancel
+                [self._skeleton.piece(piece) for piece in pieces], self._skeleton.left_out, cancel
             )
             open_runs = [
                 rest

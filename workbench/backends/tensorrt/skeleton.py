@@ -2,7 +2,8 @@
 
 The parser looks at types, shapes and small values (axes, sizes, scales, zero points), never at the
 values of big weights. Those are declared as external data in one sparse file of zeros, so that a
-piece of a network of any size is some kilobytes and can be asked about many times.
+piece of a network of any size is some kilobytes and can be asked about many times. Each has its own
+place in the file: TensorRT takes weights at one address for the same ones, and refuses two sizes.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ KEEP_BYTES = 16 * 1024
 _KEEP_WHOLE_BYTES = 8 * 1024 * 1024
 _WHOLE_TYPES = frozenset({"INT64", "INT32", "BOOL"})
 _QUANTIZERS = frozenset({"QuantizeLinear", "DequantizeLinear"})
+_PAGE = 4096
 _PLACEHOLDER = onnx.TensorProto.FLOAT
 
 
@@ -42,8 +44,8 @@ class Skeleton:
             model: the same model, for attributes, types and small constants; not kept.
         """
         self.graph = graph
-        self.largest = 0
-        """Bytes of the largest constant whose values were left out so far."""
+        self.left_out = 0
+        """Bytes of the constants whose values were left out so far."""
         self._exact = _scales_and_zero_points(graph)
         self._nodes = {
             node.name: _field(1, self._node(node).SerializeToString()) for node in model.graph
@@ -172,13 +174,14 @@ class Skeleton:
         )
 
     def _hollow(self, tensor: ir.TensorProtocol) -> onnx.TensorProto:
-        self.largest = max(self.largest, tensor.nbytes)
+        offset = self.left_out
+        self.left_out += -(-tensor.nbytes // _PAGE) * _PAGE
         proto = onnx.TensorProto(
             dims=tensor.shape.numpy(),
             data_type=int(tensor.dtype),
             data_location=onnx.TensorProto.EXTERNAL,
         )
-        entries = {"location": ZEROS, "offset": "0", "length": str(tensor.nbytes)}
+        entries = {"location": ZEROS, "offset": str(offset), "length": str(tensor.nbytes)}
         for key, value in entries.items():
             proto.external_data.add(key=key, value=value)
         return proto

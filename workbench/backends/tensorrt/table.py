@@ -7,17 +7,18 @@ restrictions; it is no parser, and a node it takes may still be refused by the r
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import onnx
-import onnx_ir as ir
 
 from workbench.backends.tensorrt.checks import Scope, broken
 from workbench.backends.tensorrt.words import ONNX_DOMAINS
+from workbench.errors import ModelError
 from workbench.graph import Graph, Node
 from workbench.partitioning import Capability, Code, Verdict
 from workbench.text import shown
@@ -90,6 +91,11 @@ class SupportTable:
         """Document and commit the table was taken from."""
         return f"{_data()['source']}: {self._opsets['commit']}"
 
+    @property
+    def operators(self) -> frozenset[str]:
+        """Operators of ONNX's own domain that the version supports."""
+        return frozenset(name for name, row in self._rows.items() if row.types is not None)
+
     def row(self, operator: str) -> Row | None:
         """What the table says of an operator of ONNX's own domain, None if it is not in it."""
         return self._rows.get(operator)
@@ -110,8 +116,8 @@ class SupportTable:
         A taken node whose restrictions could not all be checked, or whose opset is outside the
         documented ones, has the table's words as its reason. A body is judged with its outer node.
         """
-        scope = Scope(model.graph, _constants(model.ir))
-        judge = _Judge(self, model.opsets.get("", 1), _calls(model.ir))
+        scope = Scope(model.graph, _stored(model))
+        judge = _Judge(self, model.opsets.get("", 1), _calls(model))
         verdicts = []
         for node in model.graph.nodes:
             found = judge.finding(scope, node)
@@ -264,21 +270,20 @@ def _about(operator: str, opset: int) -> frozenset[str]:
     )
 
 
-def _constants(model: ir.Model) -> dict[str, Any]:
-    """Stored constants of a model and its bodies: tensor name -> `onnx_ir` tensor."""
-    found: dict[str, Any] = {}
-    for graph in model.graphs():
-        for name, value in graph.initializers.items():
-            if value.const_value is not None:
-                found[name] = value.const_value
-        for node in graph:
-            if node.op_type == "Constant" and "value" in node.attributes:
-                found[str(node.outputs[0].name)] = node.attributes["value"].value
-    return found
+def _stored(model: Model) -> Callable[[str], np.ndarray | None]:
+    def value(tensor: str) -> np.ndarray | None:
+        try:
+            return model.weights(tensor)
+        except ModelError:
+            return None
+
+    return value
 
 
-def _calls(model: ir.Model) -> dict[tuple[str, str], Iterable[Any]]:
-    return {(key[0], key[1]): function for key, function in model.functions.items()}
+def _calls(model: Model) -> dict[tuple[str, str], Iterable[Any]]:
+    if not model.functions:
+        return {}
+    return {(key[0], key[1]): function for key, function in model.ir.functions.items()}
 
 
 @cache
