@@ -13,7 +13,7 @@ from workbench.backends.tensorrt.layers.log import read_build_log, read_log_engi
 from workbench.backends.tensorrt.layers.oneline import read_oneline
 from workbench.backends.tensorrt.layers.origin import Resolver
 from workbench.backends.tensorrt.layers.reading import gather, read
-from workbench.backends.tensorrt.layers.times import Joined, join
+from workbench.backends.tensorrt.layers.times import Joined, join, spread
 from workbench.backends.tensorrt.layers.values import (
     Binding,
     Bundle,
@@ -45,5 +45,6 @@ __all__ = [
     "read_engine",
     "read_log_engines",
     "read_oneline",
+    "spread",
     "to_graph",
 ]

@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from workbench.graph import Graph, Node
 
 _SAME = frozenset({"Identity", "Dropout"})
-_VIEWS = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "DepthToSpace"})
-_PLACED = frozenset({"Concat", "Split", "Slice", "Expand", "Pad", "Gather"})
+_VIEWS = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze"})
+_PLACED = frozenset(
+    {"Transpose", "DepthToSpace", "SpaceToDepth", "Concat", "Split", "Slice", "Expand", "Pad"}
+)
 _SHAPE_INPUTS: Mapping[str, tuple[int, ...]] = {
     "Reshape": (1,), "Expand": (1,), "Slice": (1, 2, 3, 4), "Resize": (1, 2, 3), "Upsample": (1,),
     "Tile": (1,), "ConstantOfShape": (0,), "Range": (0, 1, 2), "Pad": (1, 3), "Unsqueeze": (1,),
@@ -117,19 +119,45 @@ class _View:
     def reason(self, i: int) -> str:
         """Why node `i` runs in no layer, or ``""``."""
         node = self._graph.nodes[i]
-        tests: Iterable[tuple[bool, str]] = (
+        alone: Iterable[tuple[bool, str]] = (
             (i in self._unused, "nothing uses what it computes"),
             (node.op_type in _SAME, f"{node.op_type} changes nothing at inference"),
             (node.op_type == "Cast" and self._same_type(node), "casts to the type it has"),
             (i in self._sizes, "computes only shapes: done at build time or on the host"),
-            (node.op_type in _QUANTIZE, "moved or merged with the quantization beside it"),
-            (node.op_type in _VIEWS, "only renames extents: absorbed by the layers around it"),
-            (node.op_type in _PLACED, "moves data only: its neighbours address it in place"),
             (self._into_weights(node), "folded into the weights of the layer before or after it"),
-            (self._same_shape_pool(node), "pools over one element"),
-            (node.op_type == "Cast", "done where the layers around it read or write"),
+            (self._pools_nothing(node), "pools over one element"),
         )
-        return next((reason for holds, reason in tests if holds), "")
+        reason = next((reason for holds, reason in alone if holds), "")
+        return reason or (self._absorbed(node) if self._between_layers(i) else "")
+
+    @staticmethod
+    def _absorbed(node: Node) -> str:
+        """The reason why the layers around it may do its work."""
+        if node.op_type in _QUANTIZE:
+            return "moved or merged with the quantization beside it"
+        if node.op_type in _VIEWS:
+            return "only renames extents: absorbed by the layers around it"
+        if node.op_type in _PLACED:
+            return "only moves data: the layers around it address it in place"
+        if node.op_type == "Cast":
+            return "done where the layers around it read or write"
+        return ""
+
+    def _between_layers(self, i: int) -> bool:
+        """Whether everything around `i` and the like of it runs in layers, or is the border."""
+        graph = self._graph
+        for steps in (graph.predecessors, graph.successors):
+            seen, waiting = {i}, [i]
+            while waiting:
+                for j in steps[waiting.pop()]:
+                    node = graph.nodes[j]
+                    if j in seen or j in self._constant or node.name in self._layers:
+                        continue
+                    if not (self._absorbed(node) or node.op_type in _SAME or j in self._sizes):
+                        return False
+                    seen.add(j)
+                    waiting.append(j)
+        return True
 
     def _closed(self, allowed: Callable[[Node, int], bool]) -> set[int]:
         """Places of nodes all of whose readers are in the set, or read them as `allowed`."""
@@ -165,6 +193,6 @@ class _View:
         )
 
     @staticmethod
-    def _same_shape_pool(node: Node) -> bool:
+    def _pools_nothing(node: Node) -> bool:
         kernel = node.attributes.get("kernel_shape")
         return node.op_type in ("MaxPool", "AveragePool") and bool(kernel) and set(kernel) == {1}

@@ -19,6 +19,12 @@ from workbench.backends.tensorrt.layers.values import Layer, LayerTensor
 _FLOATING = ("float", "bfloat")
 _WEIGHTED = frozenset({"correlation", "gemm", "runtime_fusion", "fusion"})
 _MOVE = re.compile(r"__myl_(?:Move|Tran|Cast|Resh|Repl|Conc|Slic)+_")
+_HELPERS: Mapping[str, str] = {
+    "NoOp": "noop", "MyelinReformat": "reformat", "copy": "copy", "Memcpy": "copy",
+    "shape_call": "shape", "ShapeHostToDevice": "shape", "HostToDeviceCopy": "shape",
+    "Constant": "constant", "memset": "constant", "jmp": "control", "cjmp": "control",
+    "signal": "bookkeeping", "wait": "bookkeeping",
+}  # fmt: skip
 _COMPILER_UNIT = re.compile(r"_(myl\d+)_\d+$")
 
 
@@ -98,20 +104,14 @@ def _precision(layer: Layer) -> str:
 
 def _helper(layer: Layer) -> str:
     name, kind = layer.name, layer.type
-    if kind == "NoOp":
-        return "noop"
-    if name.startswith("Reformatting CopyNode") or kind in ("MyelinReformat", "Reorder"):
+    if name.startswith("Reformatting CopyNode") and kind != "NoOp":
         return "reformat"
-    if kind == "Reformat" and layer.attributes.get("Origin") != "QDQ" and not layer.metadata:
-        return "reformat"
-    if name.startswith("copied_") or name.endswith(" copy") or kind in ("Memcpy", "Copy"):
-        return "copy"
-    if kind in ("shape_call", "ShapeHostToDevice", "HostToDeviceCopy", "ShapeCall"):
-        return "shape"
-    if kind == "Constant":
-        return "constant"
+    if kind == "Reformat":
+        return "" if layer.attributes.get("Origin") == "QDQ" or layer.metadata else "reformat"
+    if kind in _HELPERS:
+        return _HELPERS[kind]
     if kind == "custom_layer" and not layer.metadata and not layer.outputs:
         return "bookkeeping"
-    if kind in ("SignalEvent", "WaitEvent", "signal", "wait"):
-        return "bookkeeping"
+    if name.startswith("copied_") or name.endswith(" copy"):
+        return "copy"
     return "copy" if not layer.metadata and _MOVE.match(name) else ""

@@ -81,6 +81,7 @@ class _Wiring:
     constants: dict[str, LayerTensor] = field(default_factory=dict)
     made: dict[str, LayerTensor] = field(default_factory=dict)
     current: dict[str, str] = field(default_factory=dict)
+    versions: Counter[str] = field(default_factory=Counter)
 
 
 def _wired(layers: Sequence[Layer], *, later: bool) -> _Wiring:
@@ -109,12 +110,11 @@ def _wired(layers: Sequence[Layer], *, later: bool) -> _Wiring:
 
 
 def _version(tensor: LayerTensor, wiring: _Wiring, taken: set[str]) -> str:
-    name, number = tensor.name, 2
-    if name in wiring.current:
-        while f"{tensor.name} ({number})" in taken:
-            number += 1
-        name = f"{tensor.name} ({number})"
-        taken.add(name)
+    name = tensor.name
+    while name in wiring.current or (name in taken and name != tensor.name):
+        wiring.versions[tensor.name] += 1
+        name = f"{tensor.name} ({wiring.versions[tensor.name] + 1})"
+    taken.add(name)
     wiring.current[tensor.name] = name
     wiring.made[name] = tensor
     return name

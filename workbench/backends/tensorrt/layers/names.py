@@ -24,7 +24,7 @@ _SUFFIX = re.compile(
     r"(?:_myl\d+_\d+|_clone_\d+|_(?:de)?quantize_scale_node| copy"
     r"| (?:input|output) reformatter \d+)$"
 )
-_COMPILED = re.compile(r"__my(?:e|l|ln)[\d_]")
+_COMPILED = re.compile(r"__mye\d|__myln?_|\$\$myelin\$\$")
 _UNNAMED = re.compile(r"\(Unnamed Layer\* ?\d+\) \[\w+\](?:_output)?")
 _WEIGHT = re.compile(r"\.(?:weight|bias)$")
 
@@ -64,7 +64,7 @@ def stripped(name: str) -> tuple[str, ...]:
 
 def is_compiled(name: str) -> bool:
     """Whether the compiler made the name up (``__myl_MulSum_myl4_1``), so it tells no node."""
-    return _COMPILED.match(name) is not None
+    return _COMPILED.search(name) is not None
 
 
 def region(name: str) -> str | None:

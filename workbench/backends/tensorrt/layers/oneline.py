@@ -27,7 +27,7 @@ LOG_LINE = re.compile(
 _HEAD = re.compile(r", LayerType: ([\w ]*), Inputs: \[")
 _DIMENSIONS = re.compile(r", (?:Location: (\w*), )?Dimensions: \[([-\d, ]*)\], ")
 _KEY = re.compile(r"(?:^|, )([A-Z][A-Za-z0-9/ ]*): ?")
-_INTEGERS = re.compile(r"-?\d+")
+_INTEGERS = re.compile(r"-?\d{1,18}")
 _RANGE = re.compile(r"MinShape: \[([-\d, ]*)\], OptShape: \[([-\d, ]*)\], MaxShape: \[([-\d, ]*)\]")
 _SECTION = re.compile(r"(Bindings|I/O Tensors|Engine Metadata):\s*$")
 
@@ -93,13 +93,13 @@ def _sections(lines: list[str]) -> dict[str, list[str]]:
 
 def _records(lines: list[str]) -> list[tuple[int, str]]:
     """(line offset, text) of each layer; a line that starts none continues the one before."""
-    found: list[tuple[int, str]] = []
+    found: list[tuple[int, list[str]]] = []
     for at, line in enumerate(lines):
         if line.startswith("Name: ") or (not found and line.strip()):
-            found.append((at, line))
+            found.append((at, [line]))
         elif found:
-            found[-1] = (found[-1][0], f"{found[-1][1]}\n{line}")
-    return [(at, record.rstrip("\n")) for at, record in found]
+            found[-1][1].append(line)
+    return [(at, "\n".join(record).rstrip("\n")) for at, record in found]
 
 
 def _layer(record: str, where: str) -> Layer:
@@ -161,7 +161,7 @@ def _rest(text: str) -> dict[str, Any]:
     """``Key: value`` pairs; the metadata comes last and may hold anything."""
     text, mark, metadata = _cut(text, "Metadata:")
     keys = list(_KEY.finditer(text))
-    ends = [*(key.start() for key in keys[1:]), len(text)]
+    ends = [*(key.start() for key in keys), len(text)][1:]
     found = {key[1]: _value(text[key.end() : end]) for key, end in zip(keys, ends, strict=True)}
     return found | {"Metadata": metadata.removeprefix(" ")} if mark else found
 

@@ -27,6 +27,7 @@ _OPERATOR = re.compile(r" \([^()]*\)$")
 _COPY = re.compile(r"_\d+$")
 # TensorRT writes these characters of a name as an underscore.
 _REPLACED = re.compile(r'["\\]')
+_UNNAMED_NODE = "node_of_"
 _MOST_SPLITS = 64
 
 
@@ -40,6 +41,7 @@ class Resolver:
         joints = max((len(_JOINT.findall(name)) for name in graph.position), default=0)
         self._reach = 2 * joints + 1
         self._weights = {spec.name for spec in graph.initializers}
+        self._inner = _inner_names(graph)
 
     def origins(self, layers: Sequence[Layer]) -> list[tuple[str, ...]]:
         """Node names behind each layer, in the graph's order.
@@ -75,22 +77,28 @@ class Resolver:
     def node(self, text: str) -> str:
         """The one node a metadata entry or a piece of a name means, or ``""``.
 
-        TensorRT calls an unnamed node ``node_of_<first output>``; a node inside a body or function
-        is a path whose last step is the outer node; a name that a node shares gets ``_0``, ``_1``.
+        TensorRT calls an unnamed node ``node_of_<first output>``. A node inside an If or a function
+        is a path whose last step is the outer node, one inside a Loop only its own name. A name
+        that a node shares gets ``_0``, ``_1``.
         """
         for one in stripped(text):
-            if one in self._known:
-                return one
-            if one in self._written:
-                return self._written[one]
-            outer = _OPERATOR.sub("", one.rsplit(" | ", 1)[-1])
-            if " | " in one and outer in self._known:
-                return outer
-            made = self._graph.producer.get(one.removeprefix("node_of_"))
-            if one.startswith("node_of_") and made is not None:
-                return self._graph.nodes[made].name
+            found = self._exact(one)
+            if not found and " | " in one:
+                found = self._exact(_OPERATOR.sub("", one.rsplit(" | ", 1)[-1]))
+            if found:
+                return found
         shared = _COPY.sub("", stripped(text)[-1])
         return shared if shared in self._known else ""
+
+    def _exact(self, text: str) -> str:
+        if text in self._known:
+            return text
+        if text in self._written:
+            return self._written[text]
+        made = self._graph.producer.get(text.removeprefix(_UNNAMED_NODE))
+        if text.startswith(_UNNAMED_NODE) and made is not None:
+            return self._graph.nodes[made].name
+        return self._inner.get(text, "")
 
     def in_name(self, name: str) -> list[str]:
         """Nodes in a fused name: the longest known name between two joints, from the left."""
@@ -152,11 +160,26 @@ class Resolver:
         return ((after & before | between) - claimed) | first | last
 
 
+def _inner_names(graph: Graph) -> dict[str, str]:
+    """Names of the nodes in bodies, as TensorRT calls them -> the node of `graph` around them."""
+    found: dict[str, str] = {}
+    for outer in graph.nodes:
+        bodies = [one for one in outer.attributes.values() if isinstance(one, Graph)]
+        while bodies:
+            for node in bodies.pop().nodes:
+                found.setdefault(node.name, outer.name)
+                for output in node.makes[:1]:
+                    found.setdefault(f"{_UNNAMED_NODE}{output}", outer.name)
+                bodies += [one for one in node.attributes.values() if isinstance(one, Graph)]
+    return found
+
+
 class _Tensors:
     """Which ONNX tensors a layer reads and writes, through TensorRT's own copies."""
 
     def __init__(self, graph: Graph, layers: Iterable[Layer]) -> None:
         self._graph = graph
+        self._given = {spec.name for spec in graph.inputs}
         self._alias: dict[str, str] = {}
         self._final: dict[str, str] = {}
         for layer in layers:
@@ -183,14 +206,13 @@ class _Tensors:
         graph = self._graph
         inputs = {self.original(tensor.name) for tensor in layer.inputs}
         outputs = {self._written(tensor.name) for tensor in layer.outputs}
-        given = {spec.name for spec in graph.inputs}
-        known = graph.producer.keys() | given
-        if not outputs or not inputs <= known or not outputs <= graph.producer.keys():
+        known = all(name in graph.producer or name in self._given for name in inputs)
+        if not (outputs and known and outputs <= graph.producer.keys()):
             return set()
         stops = {graph.producer[name] for name in inputs if name in graph.producer}
         starts = {graph.producer[name] for name in outputs} - stops
         found = _reached(starts, _DataOnly(graph, inputs), stops)
-        reads = {name for i in found for name in graph.nodes[i].reads if name in given}
+        reads = {name for i in found for name in graph.nodes[i].reads if name in self._given}
         return found - stops if reads <= inputs else set()
 
 

@@ -45,6 +45,7 @@ _EMBEDDED = re.compile(r"\{\s*\"Layers\"\s*:\s*\[")
 _JSON = re.compile(r"[\ufeff\s]*(?:\{|\[\s*(?:[\[{\"\]\-\d]|true|false|null|$))")
 # The first bracket is the one around a date or a severity.
 _LOG = re.compile(r"[\ufeff\s]*\[(?:\d\d/\d\d/\d{4}-|[A-Z][A-Z_]*\])")
+_MOST_EMBEDDED = 64
 _WANTED = (
     "the inspector's JSON (--exportLayerInfo), --exportProfile, --exportTimes, a verbose build "
     "log, a trtexec log or a TREX folder"
@@ -197,7 +198,7 @@ def _log(text: str, file: str, where: str) -> Bundle:
     engines = read_log_engines(text, file=file)
     if not engines:
         # Programs print the inspector's JSON among their own lines.
-        starts = [found.start() for found in _EMBEDDED.finditer(text)]
+        starts = [found.start() for found in _EMBEDDED.finditer(text)][:_MOST_EMBEDDED]
         embedded = [one for start in starts for one in _embedded(text, start, file)]
         engines = tuple(embedded)
     table = read_profile_table(text, file=file)

@@ -13,6 +13,7 @@ from workbench.backends.tensorrt.layers.graphs import unique_names
 from workbench.backends.tensorrt.layers.oneline import LOG_LINE, lines_of
 from workbench.backends.tensorrt.layers.values import EngineLayers, Profile, ProfileRow, Timing
 from workbench.errors import ModelError
+from workbench.graph import Graph
 from workbench.text import listed, shown
 
 Statistic = Literal["average", "median"]
@@ -180,3 +181,20 @@ def join(
         else:
             unmatched.append(row.name)
     return Joined(seconds, tuple(unmatched), tuple(name for name in names if name not in seconds))
+
+
+def spread(engine_graph: Graph, seconds: Mapping[str, float]) -> dict[str, float]:
+    """Seconds per ONNX node: each layer's time in equal parts to the nodes behind it.
+
+    A fused kernel has one time for all its nodes, so the split is a convention; the sum over the
+    nodes is the sum over the layers that have an origin.
+
+    Args:
+        engine_graph: the layers, made by `to_graph`.
+        seconds: layer name -> seconds, e.g. `Joined.seconds`.
+    """
+    found: dict[str, float] = defaultdict(float)
+    for node in engine_graph.nodes:
+        for name in node.origin:
+            found[name] += seconds.get(node.name, 0.0) / len(node.origin)
+    return dict(found)

@@ -58,8 +58,9 @@ class Layer:
     origin: tuple[str, ...] = ()
     """ONNX node names by metadata or name syntax alone; `resolved` checks them against a graph."""
     helper: str = ""
-    """Why TensorRT made it rather than the model: ``reformat``, ``copy``, ``noop``, ``shape``,
-    ``bookkeeping`` or ``constant``; ``""`` for a layer that does the model's work."""
+    """What TensorRT made it for: ``reformat``, ``copy``, ``noop``, ``shape``, ``constant``,
+    ``control`` (jumps of If and Loop) or ``bookkeeping``; ``""`` for a layer that does the model's
+    own work."""
     profile: int = 0
     """Optimization profile it belongs to."""
     attributes: Mapping[str, Any] = field(default_factory=_empty, hash=False)
