@@ -1,19 +1,31 @@
 """Which original nodes stand behind which layer, when a backend remembers only some of them.
 
 Backends lose names: OpenVINO folds a batch normalization into the convolution before it and calls
-the result ``Multiply_7563``. What is lost is found again from the graph. A node without a layer was
-computed at build time if nothing but constants feeds it; otherwise it was merged into what consumes
-its result, or, at the end of the graph, into what produced its input. Pure: it knows no backend.
+the result ``Multiply_7563``. What is lost is found again from the two graphs. A node without a
+layer was computed at build time if nothing but constants feeds it. Otherwise it was merged into the
+layer of what consumes its result, or of what made its input. Which of the two follows from the
+layers' own edges, for a layer that holds a node must read every layer the node's inputs come from,
+and where that leaves a choice, from how kernels are made: a product first, pointwise steps after.
+Pure: no backend is known here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from workbench.graph import Graph, Node
 
 _NO_OPS = frozenset({"Identity", "Dropout"})
+_PRODUCTS = frozenset(
+    {"Conv", "ConvTranspose", "ConvInteger", "QLinearConv", "Gemm", "MatMul", "MatMulInteger",
+     "QLinearMatMul"}
+)  # fmt: skip
+_STEPS_AFTER = frozenset(
+    {"Add", "BatchNormalization", "Clip", "Div", "Elu", "Gelu", "HardSigmoid", "HardSwish",
+     "LeakyRelu", "Mish", "Mul", "PRelu", "Relu", "Selu", "Sigmoid", "Softplus", "Sub", "Sum",
+     "Swish", "Tanh"}
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,23 +40,25 @@ class Attribution:
     """Nodes that change nothing, or whose result nobody needs."""
 
 
-def attributed(graph: Graph, claims: Mapping[str, Iterable[str]]) -> Attribution:
+def attributed(
+    graph: Graph, claims: Mapping[str, Iterable[str]], reads: Mapping[str, Iterable[str]]
+) -> Attribution:
     """The layers of every node of `graph`.
 
     Args:
         graph: the network the layers were made from.
         claims: for each layer the nodes it is known to hold; names `graph` has not are ignored.
+        reads: for each layer the layers it gets its inputs from.
     """
-    owners: dict[int, frozenset[str]] = {}
-    for layer, names in claims.items():
-        for name in names:
-            if (i := graph.position.get(name)) is not None:
-                owners[i] = owners.get(i, frozenset()) | {layer}
+    owners = _claimed(graph, claims)
     folded = constant_nodes(graph) - owners.keys()
     removed = _useless(graph) - owners.keys() - folded
-    gone = folded | removed
-    _join_consumers(graph, owners, gone)
-    _join_producers(graph, owners, gone)
+    search = _Search(graph, owners, folded | removed, _sources(claims, owners, reads))
+    search.join_only_fit()
+    search.join_consumers(certain=True)
+    search.join_producers(certain=True)
+    search.join_consumers(certain=False)
+    search.join_producers(certain=False)
     removed |= set(range(len(graph.nodes))) - owners.keys() - folded
     held: dict[str, list[str]] = {layer: [] for layer in claims}
     for i, node in enumerate(graph.nodes):
@@ -55,6 +69,106 @@ def attributed(graph: Graph, claims: Mapping[str, Iterable[str]]) -> Attribution
         tuple(node.name for i, node in enumerate(graph.nodes) if i in folded),
         tuple(node.name for i, node in enumerate(graph.nodes) if i in removed),
     )
+
+
+def _claimed(graph: Graph, claims: Mapping[str, Iterable[str]]) -> dict[int, frozenset[str]]:
+    """Place of a node -> the layers that claim it; no-ops only where nothing else is claimed."""
+    owners: dict[int, frozenset[str]] = {}
+    for layer, names in claims.items():
+        places = {graph.position[name] for name in names if name in graph.position}
+        working = {i for i in places if not _is_no_op(graph.nodes[i])}
+        for i in working or places:
+            owners[i] = owners.get(i, frozenset()) | {layer}
+    return owners
+
+
+def _sources(
+    claims: Mapping[str, Iterable[str]],
+    owners: Mapping[int, frozenset[str]],
+    reads: Mapping[str, Iterable[str]],
+) -> dict[str, set[str]]:
+    """Layer -> the owning layers it reads, directly or through layers that own nothing."""
+    owning = frozenset[str]().union(*owners.values())
+    found: dict[str, set[str]] = {}
+    for layer in claims:
+        seen: set[str] = set()
+        todo = list(reads.get(layer, ()))
+        while todo:
+            source = todo.pop()
+            if source not in seen:
+                seen.add(source)
+                todo += [] if source in owning else reads.get(source, ())
+        found[layer] = seen & owning
+    return found
+
+
+@dataclass(slots=True)
+class _Search:
+    """Joins nodes without a layer to a layer next to them, the surest first."""
+
+    graph: Graph
+    owners: dict[int, frozenset[str]]
+    gone: set[int]
+    """Folded and removed nodes; a search looks through them."""
+    sources: Mapping[str, set[str]]
+
+    def join_only_fit(self) -> None:
+        """Give nodes the one layer, of producers and consumers, whose edges allow it."""
+        graph = self.graph
+        after = self._near(reversed(graph.order), graph.successors)
+        near: dict[int, frozenset[str]] = {}
+        for i in graph.order:
+            before = frozenset[str]().union(*(near[j] for j in graph.predecessors[i]))
+            if i not in self.owners and i not in self.gone:
+                fitting = [x for x in before | after[i] if self._fits(x, before)]
+                if len(fitting) == 1:
+                    self.owners[i] = frozenset(fitting)
+            near[i] = self.owners.get(i, before)
+
+    def join_consumers(self, *, certain: bool) -> None:
+        """Give nodes the layers of their consumers; if `certain`, only where one layer fits."""
+        graph = self.graph
+        before = self._near(graph.order, graph.predecessors)
+        near: dict[int, frozenset[str]] = {}
+        for i in reversed(graph.order):
+            after = frozenset[str]().union(*(near[j] for j in graph.successors[i]))
+            if i not in self.owners and i not in self.gone and after:
+                fits = all(self._fits(layer, before[i]) for layer in after)
+                if not certain or (len(after) == 1 and fits and not self._ends_kernel(i)):
+                    self.owners[i] = after
+            near[i] = self.owners.get(i, after)
+
+    def join_producers(self, *, certain: bool) -> None:
+        """Give nodes the layers of their producers; if `certain`, only the one that fits."""
+        near: dict[int, frozenset[str]] = {}
+        for i in self.graph.order:
+            before = frozenset[str]().union(*(near[j] for j in self.graph.predecessors[i]))
+            if i not in self.owners and i not in self.gone and before:
+                fitting = [layer for layer in before if self._fits(layer, before)]
+                if not certain or len(fitting) == 1:
+                    self.owners[i] = frozenset(fitting) or before
+            near[i] = self.owners.get(i, before)
+
+    def _near(
+        self, order: Iterable[int], neighbours: Sequence[tuple[int, ...]]
+    ) -> dict[int, frozenset[str]]:
+        """For each node the layers first met on the ways back from it, itself left out."""
+        found: dict[int, frozenset[str]] = {}
+        for i in order:
+            found[i] = frozenset[str]().union(
+                *(self.owners.get(j) or found[j] for j in neighbours[i])
+            )
+        return found
+
+    def _ends_kernel(self, i: int) -> bool:
+        """Whether node `i` is a pointwise step and a product follows, which starts a new kernel."""
+        nodes = self.graph.nodes
+        return nodes[i].op_type in _STEPS_AFTER and any(
+            nodes[j].op_type in _PRODUCTS for j in self.graph.successors[i]
+        )
+
+    def _fits(self, layer: str, others: frozenset[str]) -> bool:
+        return all(other == layer or other in self.sources[layer] for other in others)
 
 
 def constant_nodes(graph: Graph) -> set[int]:
@@ -87,38 +201,12 @@ def _useless(graph: Graph) -> set[int]:
     wanted = {spec.name for spec in graph.outputs}
     alive: set[int] = set()
     for i in reversed(graph.order):
-        node = graph.nodes[i]
-        if wanted.intersection(node.makes) or any(j in alive for j in graph.successors[i]):
+        if wanted.intersection(graph.nodes[i].makes) or any(
+            j in alive for j in graph.successors[i]
+        ):
             alive.add(i)
-    dead = set(range(len(graph.nodes))) - alive
-    no_ops = {
-        i for i, node in enumerate(graph.nodes) if node.op_type in _NO_OPS and not node.domain
-    }
-    return dead | no_ops
+    return {i for i, node in enumerate(graph.nodes) if i not in alive or _is_no_op(node)}
 
 
-def _join_consumers(graph: Graph, owners: dict[int, frozenset[str]], gone: set[int]) -> None:
-    reached: dict[int, frozenset[str]] = {}
-    for i in reversed(graph.order):
-        after = [reached[j] for j in graph.successors[i]]
-        near: frozenset[str] = frozenset().union(*after)
-        if i not in owners and i not in gone and near:
-            owners[i] = _one_before(graph, i, owners) if len(near) > 1 else near
-            owners[i] = owners[i] or near
-        # A removed node hands on what comes after it: its own producers may have been merged there.
-        reached[i] = near if i in gone else owners.get(i, frozenset())
-
-
-def _one_before(graph: Graph, i: int, owners: dict[int, frozenset[str]]) -> frozenset[str]:
-    """The layer all producers of node `i` are known to be in, empty where it is not one layer."""
-    before = frozenset().union(*(owners.get(j, frozenset()) for j in graph.predecessors[i]))
-    return before if len(before) == 1 else frozenset()
-
-
-def _join_producers(graph: Graph, owners: dict[int, frozenset[str]], gone: set[int]) -> None:
-    reached: dict[int, frozenset[str]] = {}
-    for i in graph.order:
-        near: frozenset[str] = frozenset().union(*(reached[j] for j in graph.predecessors[i]))
-        if i not in owners and i not in gone and near:
-            owners[i] = near
-        reached[i] = near if i in gone else owners.get(i, frozenset())
+def _is_no_op(node: Node) -> bool:
+    return node.op_type in _NO_OPS and not node.domain

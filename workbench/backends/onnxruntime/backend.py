@@ -65,9 +65,9 @@ class OnnxRuntime:
         ranges = checked_ranges(graph.inputs, config.shapes)
         chosen = settings(config.optimization_level, config.options)
         progress(Event("build engine", f"{NAME}: {shown(graph.name)}"))
-        content = model.serialize()
+        written = model.serialize()
         try:
-            proto = optimize(content, config.threads, chosen)
+            content, proto = optimize(written, config.threads, chosen)
         except Exception as error:
             raise BuildError(
                 f"ONNX Runtime cannot build {shown(graph.name)}: {words(error)}; keep these nodes "
@@ -86,7 +86,7 @@ class OnnxRuntime:
             "ranges": ranges_to_json(ranges),
             "layers": layers_to_json(layer_graph(graph, proto)),
         }
-        return OnnxRuntimeEngine(record, proto.SerializeToString())
+        return OnnxRuntimeEngine(record, content)
 
     def load(self, plan: bytes) -> OnnxRuntimeEngine:
         """The engine of a plan; ONNX Runtime sees it only when a session opens.

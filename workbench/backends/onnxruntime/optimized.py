@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,14 +18,16 @@ from workbench.graph import Graph, Node, TensorSpec
 
 _BLOCKED = "com.microsoft.nchwc"
 _REORDERS = frozenset({"ReorderInput", "ReorderOutput"})
-_BLOCKED_SUFFIX = "_nchwc"
+_BLOCKED_SUFFIX = re.compile(r"(_bn|_mul)?_nchwc$")
 _DTYPES = {
     value: name.lower().removesuffix("fn").replace("float8e4m3", "float8e4m3fn")
     for name, value in onnx.TensorProto.DataType.items()
 } | {onnx.TensorProto.FLOAT: "float32", onnx.TensorProto.DOUBLE: "float64"}
 
 
-def optimize(model: bytes, threads: int, chosen: Mapping[str, Any]) -> onnx.ModelProto:
+def optimize(
+    model: bytes, threads: int, chosen: Mapping[str, Any]
+) -> tuple[bytes, onnx.ModelProto]:
     """The model as ONNX Runtime runs it after its graph optimizations, every node named uniquely.
 
     Args:
@@ -37,11 +40,22 @@ def optimize(model: bytes, threads: int, chosen: Mapping[str, Any]) -> onnx.Mode
         path = Path(folder) / "optimized.onnx"
         options.optimized_model_filepath = str(path)
         library().InferenceSession(model, options, providers=list(PROVIDERS))
-        proto = onnx.load_model(path, load_external_data=True)
+        content = path.read_bytes()
+    proto = onnx.load_model_from_string(content)
+    if _name_uniquely(proto):
+        content = proto.SerializeToString()
+    return content, proto
+
+
+def _name_uniquely(proto: onnx.ModelProto) -> bool:
+    """Name nodes that have no name or one that is taken; whether there were any."""
     taken: set[str] = set()
+    renamed = False
     for node in proto.graph.node:
-        node.name = unique(node.name or node.op_type, taken)
-    return proto
+        name = unique(node.name or node.op_type, taken)
+        if name != node.name:
+            node.name, renamed = name, True
+    return renamed
 
 
 def layer_graph(graph: Graph, proto: onnx.ModelProto) -> Graph:
@@ -52,31 +66,47 @@ def layer_graph(graph: Graph, proto: onnx.ModelProto) -> Graph:
         proto: from `optimize`.
     """
     stored = {tensor.name for tensor in proto.graph.initializer}
-    claims = {node.name: _claimed(graph, node) for node in proto.graph.node}
-    attribution = attributed(graph, claims)
+    maker = {tensor: node for node in proto.graph.node for tensor in node.output}
+    reads = {
+        node.name: [maker[tensor].name for tensor in node.input if tensor in maker]
+        for node in proto.graph.node
+    }
+    attribution = attributed(graph, _claims(graph, proto), reads)
     specs = {spec.name: spec for spec in (*graph.tensors, *graph.inputs, *graph.outputs)}
     specs |= {info.name: _spec(info) for info in proto.graph.value_info}
     nodes = [
         _layer(node, attribution.origin[node.name], stored, specs, graph)
         for node in proto.graph.node
     ]
-    nodes += unrun_layers(attribution, claims)
+    nodes += unrun_layers(attribution, attribution.origin)
     made = {name for node in nodes for name in node.makes}
     inner = tuple(specs[name] for name in sorted(made & specs.keys()))
     return Graph(graph.name, graph.inputs, graph.outputs, tuple(nodes), tensors=inner)
 
 
-def _claimed(graph: Graph, node: onnx.NodeProto) -> list[str]:
-    """Original nodes a node surely holds: the makers of its outputs, and the one with its name.
+def _claims(graph: Graph, proto: onnx.ModelProto) -> dict[str, list[str]]:
+    """Layer -> the original nodes it surely holds: the makers of its outputs, and its namesake.
 
-    A convolution in blocked layout has new outputs; its name is that of the old output plus a
-    suffix. A change of layout makes an old tensor but computes nothing of it.
+    In blocked layout outputs have new names. The name of a layer is then that of the old output
+    plus suffixes, and where the layout is changed back, the old tensor appears behind it.
     """
-    if node.domain == _BLOCKED and node.op_type in _REORDERS:
-        return []
-    tensors = [*node.output, node.name.removesuffix(_BLOCKED_SUFFIX)]
-    found = [graph.nodes[graph.producer[name]].name for name in tensors if name in graph.producer]
-    return [*found, node.name] if node.name in graph.position else found
+    claims: dict[str, list[str]] = {}
+    shown_as = {
+        node.input[0]: node.output[0]
+        for node in proto.graph.node
+        if node.domain == _BLOCKED and node.op_type == "ReorderOutput"
+    }
+    for node in proto.graph.node:
+        if node.domain == _BLOCKED and node.op_type in _REORDERS:
+            claims[node.name] = []
+            continue
+        tensors = {*node.output, *(shown_as.get(name, "") for name in node.output)}
+        if node.domain == _BLOCKED:
+            tensors.add(_BLOCKED_SUFFIX.sub("", node.name))
+        made = [graph.producer[tensor] for tensor in tensors if tensor in graph.producer]
+        names = [graph.nodes[i].name for i in sorted(made)]
+        claims[node.name] = [*names, node.name] if node.name in graph.position else names
+    return claims
 
 
 def _layer(

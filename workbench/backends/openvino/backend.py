@@ -15,7 +15,6 @@ from workbench.backends.openvino.library import (
     DEVICE,
     NAME,
     core,
-    has_fp16,
     library,
     properties,
     requirements,

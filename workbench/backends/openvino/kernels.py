@@ -66,7 +66,8 @@ def kernel_graph(graph: Graph, friendly: Mapping[str, tuple[str, ...]], runtime:
         ]
         for name in running
     }
-    attribution = attributed(graph, claims)
+    reads = {name: [source for source, _ in _sources(ops[name])] for name in running}
+    attribution = attributed(graph, claims, reads)
     tensors = _tensor_names(graph, ops, infos)
     nodes = []
     for name in running:
