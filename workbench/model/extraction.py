@@ -13,13 +13,8 @@ from workbench.model.core import Model
 from workbench.model.payload import mark_of, tensors_in
 from workbench.model.plain import bodies_of
 from workbench.partitioning import Subgraph
+from workbench.partitioning.layout import layout
 from workbench.text import listed, nearest, shown
-
-_RANDOM = frozenset(
-    {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial",
-     "Bernoulli", "Dropout"}
-)  # fmt: skip
-"""Operators whose result is not fixed by their inputs."""
 
 
 def extract(
@@ -106,23 +101,11 @@ class _Cut:
 
 
 def foldable(model: Model) -> frozenset[int]:
-    """Places of the nodes whose outputs are fixed by stored constants alone."""
+    """Places of the nodes whose outputs are fixed by stored constants alone; found once a model."""
     found: frozenset[int] | None = model.__dict__.get("_foldable")
     if found is None:
-        found = model.__dict__["_foldable"] = _foldable(model.graph)
+        found = model.__dict__["_foldable"] = layout(model.graph).folded
     return found
-
-
-def _foldable(graph: Graph) -> frozenset[int]:
-    fixed = {spec.name for spec in graph.initializers}
-    found: set[int] = set()
-    for i in graph.order:
-        node = graph.nodes[i]
-        constant = node.op_type == "Constant" or node.reads
-        if constant and node.op_type not in _RANDOM and fixed.issuperset(node.reads):
-            found.add(i)
-            fixed.update(node.makes)
-    return frozenset(found)
 
 
 def _refuse_detour(graph: Graph, chosen: set[int]) -> None:
