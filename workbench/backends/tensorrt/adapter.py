@@ -161,10 +161,14 @@ def logger(trt: Any, *, keep: tuple[str, ...] = ("INTERNAL_ERROR", "ERROR", "WAR
 
 def network(trt: Any, builder: Any) -> Any:
     """An empty network: strongly typed where the version knows that, else explicit batch."""
-    flags = trt.NetworkDefinitionCreationFlag
-    known = flags.__members__
-    name = "STRONGLY_TYPED" if "STRONGLY_TYPED" in known else "EXPLICIT_BATCH"
-    return builder.create_network(1 << int(known[name]))
+    name = "STRONGLY_TYPED" if is_strongly_typed(trt) else "EXPLICIT_BATCH"
+    flag = trt.NetworkDefinitionCreationFlag.__members__[name]
+    return builder.create_network(1 << int(flag))
+
+
+def is_strongly_typed(trt: Any) -> bool:
+    """Whether networks can keep the types of the model: TensorRT 10.0 and newer, and RTX."""
+    return "STRONGLY_TYPED" in trt.NetworkDefinitionCreationFlag.__members__
 
 
 def aim(trt: Any, config: Any, targets: Sequence[str] = TARGETS) -> tuple[str, ...]:

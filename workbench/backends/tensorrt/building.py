@@ -7,7 +7,6 @@ through its progress monitor: an error of the progress callback ends it within a
 from __future__ import annotations
 
 import contextlib
-import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -42,7 +41,7 @@ class Built:
     targets: tuple[str, ...]
     """GPU architectures the plan is for; empty where it is for the GPU at hand."""
     notes: tuple[str, ...]
-    """TensorRT's warnings and what became of the timing cache."""
+    """TensorRT's warnings."""
 
 
 def build_plan(
@@ -68,6 +67,12 @@ def build_plan(
         ValueError: a compute capability this version does not know.
     """
     trt = adapter.module(package)
+    if not adapter.is_strongly_typed(trt):
+        raise BuildError(
+            f"{adapter.title(package)} lets the builder choose types; the workbench builds with "
+            "TensorRT 10.0 or newer, or TensorRT-RTX, which keep those of the model",
+            backend=_BACKEND,
+        )
     log = adapter.logger(trt, keep=_ALL)
     builder = trt.Builder(log)
     builder.max_threads = config.threads
@@ -82,7 +87,6 @@ def build_plan(
         builder_config = builder.create_builder_config()
         targets = _configure(trt, builder, builder_config, config, options)
         _set_profile(builder, builder_config, network, ranges, options)
-        notes = _use_timings(builder_config, options.timing_cache)
         monitor = _monitor(trt, progress)
         builder_config.progress_monitor = monitor
         plan = builder.build_serialized_network(network, builder_config)
@@ -90,9 +94,8 @@ def build_plan(
         raise monitor.stopped_by
     if plan is None:
         raise _failed("it built no plan", log, nodes)
-    _keep_timings(builder_config, options.timing_cache)
     warned = [text for severity, text in log.lines if severity == "WARNING"]
-    return Built(bytes(plan), _text(log), targets, (*notes, *warned))
+    return Built(bytes(plan), _text(log), targets, tuple(warned))
 
 
 @contextlib.contextmanager
@@ -154,35 +157,6 @@ def _set_profile(
             "TensorRT refuses the shape ranges; check that min <= opt <= max in each",
             backend=_BACKEND,
         )
-
-
-def _use_timings(builder_config: Any, path: Path | None) -> tuple[str, ...]:
-    """Give the build the kept timings; they are dropped where TensorRT does not want them."""
-    if path is None:
-        return ()
-    try:
-        blob = path.read_bytes()
-    except FileNotFoundError:
-        blob = b""
-    except OSError as error:
-        builder_config.set_timing_cache(builder_config.create_timing_cache(b""), False)
-        return (f"timing cache {shown(path)} cannot be read ({error.strerror}); started anew",)
-    if blob and builder_config.set_timing_cache(builder_config.create_timing_cache(blob), False):
-        return ()
-    builder_config.set_timing_cache(builder_config.create_timing_cache(b""), False)
-    what = f"timing cache {shown(path)} is of another version or device, or damaged"
-    return (f"{what}; started anew",) if blob else ()
-
-
-def _keep_timings(builder_config: Any, path: Path | None) -> None:
-    cache = builder_config.get_timing_cache() if path is not None else None
-    if path is None or cache is None:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(bytes(cache.serialize()))
-    os.replace(name, path)  # noqa: PTH105 - the name comes from mkstemp
 
 
 def _monitor(trt: Any, progress: Progress) -> Any:

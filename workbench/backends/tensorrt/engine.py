@@ -107,7 +107,12 @@ def layers_of(log: str, original: Graph) -> Graph:
     layer of a neighbour.
     """
     graph = to_graph(read_build_log(log), original)
-    found = attributed(original, {node.name: node.origin for node in graph.nodes})
+    claims = {node.name: node.origin for node in graph.nodes}
+    reads = {
+        node.name: [graph.nodes[place].name for place in graph.predecessors[i]]
+        for i, node in enumerate(graph.nodes)
+    }
+    found = attributed(original, claims, reads)
     nodes = [replace(node, origin=found.origin.get(node.name, ())) for node in graph.nodes]
     unrun = unrun_layers(found, (node.name for node in nodes))
     return replace(graph, name=original.name, nodes=(*nodes, *unrun))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from workbench.backends.base import BuildConfig, ShapeRange
@@ -24,9 +23,6 @@ class Options:
 
     compute_capabilities: tuple[str, ...] = TARGETS
     """TensorRT-RTX: GPU architectures the plan is for, by its own names (``SM89``)."""
-    timing_cache: Path | None = None
-    """File of kernel timings, read before and merged into after a build; a hint that is dropped
-    where it does not fit."""
     shape_values: Mapping[str, ShapeRange] = field(default_factory=dict, hash=False)
     """Values, not extents, of inputs that are shapes themselves, by tensor name."""
 
@@ -37,17 +33,15 @@ def options_of(config: BuildConfig) -> Options:
     Raises:
         ValueError: an unknown option or a value it cannot have; lists what there is.
     """
-    known = ("compute_capabilities", "timing_cache", "shape_values")
+    known = ("compute_capabilities", "shape_values")
     for name in config.options:
         if name not in known:
             raise ValueError(
                 f"TensorRT has no option {shown(name)}{nearest(str(name), known)}; "
                 f"options are {', '.join(known)}"
             )
-    path = config.options.get("timing_cache")
     return Options(
         _targets(config.options.get("compute_capabilities", TARGETS)),
-        None if path is None else Path(path).expanduser(),
         _values(config.options.get("shape_values", {})),
     )
 
