@@ -21,7 +21,11 @@ def assembled(
     """The partition whose engines are given, with the rest grouped into native regions.
 
     Args:
+        layout: the graph.
         engine: node -> a number its engine's nodes share, -1 outside engines.
+        verdicts: one for each node, in the graph's order.
+        min_subgraph_size: what the partition says it was filtered by.
+        policy: how native regions are grouped.
     """
     part = _parts(layout, engine, policy)
     final = quotient(layout.dag, part, layout.names)

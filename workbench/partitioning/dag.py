@@ -66,6 +66,24 @@ def alternation(order: Sequence[int], before: Adjacency, ours: Sequence[int]) ->
     return found
 
 
+def longest_path(dag: Dag, ours: Sequence[int]) -> list[int]:
+    """Nodes at which a path with most runs changes side, one for each run, ours first and last."""
+    early = alternation(dag.order, dag.before, ours)
+    ends = [v for v, mine in enumerate(ours) if mine]
+    if not ends:
+        return []
+    at = max(ends, key=early.__getitem__)
+    path = [at]
+    while early[at] > 1:
+        # The entry of this run: walk up as long as a node above has the same number.
+        above = next((p for p in dag.before[at] if early[p] == early[at]), None)
+        if above is None:
+            above = next(p for p in dag.before[at] if early[p] == early[at] - 1)
+            path.append(above)
+        at = above
+    return path[::-1]
+
+
 def window(dag: Dag, ours: Sequence[int]) -> Window:
     """Earliest and latest alternation; any numbering between that never falls is a valid plan."""
     early = alternation(dag.order, dag.before, ours)
@@ -74,7 +92,7 @@ def window(dag: Dag, ours: Sequence[int]) -> Window:
 
 
 def clusters(dag: Dag, ours: Sequence[int], bounds: Window) -> list[int]:
-    """A label for every node: our nodes joined by edges and free in exactly the same window share one.
+    """A label for every node: our nodes joined by edges and free in the same window share one.
 
     Early and late values both never fall along an edge and both rise across a node of theirs, so
     these clusters together have no cycle, and none of them gives up freedom to move.
@@ -134,6 +152,8 @@ def quotient(dag: Dag, label: Sequence[int], names: Sequence[str]) -> Quotient:
     nodes below. The labels must be acyclic together.
 
     Args:
+        dag: the graph below.
+        label: node -> a number of 0 or more that its unit's nodes share, or -1.
         names: a text for every node that identifies it whatever its place.
     """
     number = [-1] * (max(label, default=-1) + 1)

@@ -46,13 +46,13 @@ class Exclusion:
             PartitionError: an index the partition has not.
         """
         known = {part.index: part for part in partition.subgraphs}
-        wrong = [i for i in indices if i not in known] if not isinstance(indices, set) else []
-        chosen = [i for i in indices if i in known]
-        if wrong:
-            raise PartitionError(
-                f"there is no engine {wrong[0]}; this partition has {len(known)}, from 0"
-            )
-        return cls(subgraphs=tuple(known[i] for i in chosen))
+        chosen = list(dict.fromkeys(indices))
+        for index in chosen:
+            if index not in known:
+                raise PartitionError(
+                    f"there is no engine {shown(index)}; this partition has {len(known)}, from 0"
+                )
+        return cls(subgraphs=tuple(known[index] for index in chosen))
 
     def __or__(self, other: Exclusion) -> Exclusion:
         """What either excludes."""
@@ -68,7 +68,7 @@ class Exclusion:
         """Excluded node name -> the rule that excludes it, in words; in `graph.nodes` order.
 
         Raises:
-            PartitionError: a rule that matches nothing in the graph; names the nearest thing there is.
+            PartitionError: a rule that matches nothing in the graph; names the nearest there is.
         """
         found: dict[int, str] = {}
         for op_type in self.op_types:

@@ -16,28 +16,23 @@ from operator import itemgetter
 
 from workbench.errors import PartitionError
 from workbench.graph import Graph
+from workbench.partitioning.advice import (
+    CostModel,
+    CurvePoint,
+    Recommendation,
+    Totals,
+    curve_of,
+    recommendation,
+)
+from workbench.partitioning.assembly import assembled
 from workbench.partitioning.boundary import nets
+from workbench.partitioning.dag import longest_path
 from workbench.partitioning.exclusion import Exclusion
 from workbench.partitioning.grouping import POLICIES, divided, units
 from workbench.partitioning.layout import Layout, layout
 from workbench.partitioning.segments import Segments, collector_paused, measured
 from workbench.partitioning.values import Capability, Code, Partition, Verdict
 from workbench.text import listed, shown
-
-
-@dataclass(frozen=True, slots=True)
-class Totals:
-    """What the engines of a partition come to."""
-
-    engines: int
-    nodes: int
-    """Nodes in engines."""
-    boundary_tensors: int
-    """Inputs plus outputs of all engines."""
-    boundary_bytes: int
-    """Their bytes; a tensor of unknown size counts as 1."""
-    flops: float
-    """Sum over the nodes in engines of what `plan` was told each costs; 0 where it was not told."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +53,10 @@ class Plan:
     layout: Layout
     excluded: Mapping[str, str]
     """Excluded node name -> the rule, in words."""
+    flops: Mapping[str, float]
+    """Node name -> cost, as given."""
+    uncounted: frozenset[str]
+    """Operator types left out of sizes."""
 
     @cached_property
     def _prefix(self) -> list[list[float]]:
@@ -119,43 +118,82 @@ class Plan:
         min_subgraph_size: int = 3,
         *,
         max_engines: int | None = None,
+        keep: Callable[[int], bool] | None = None,
     ) -> Partition:
         """The partition at a threshold: a segment is an engine from this many nodes on.
 
         Args:
             min_subgraph_size: at least 1; constants and folded nodes are not counted.
             max_engines: keep at most this many, the largest ones.
+            keep: asked for every segment that is left, by its number in `segments`; those it
+                refuses stay native.
 
         Raises:
             ValueError: a number out of range.
         """
-        from workbench.partitioning.assembly import assembled
-
         kept = self.count(min_subgraph_size, max_engines)
         fits = self.count(min_subgraph_size)
-        verdicts: list[Verdict] = []
-        sizes = self.segments.sizes
-        for v, s in enumerate(self.segment_of):
-            name = self.graph.nodes[v].name
-            if s < 0:
-                verdicts.append(self._native_verdict(v))
-            elif s < kept:
-                verdicts.append(Verdict(name, Code.TAKEN))
-            elif s < fits:
-                verdicts.append(
-                    Verdict(name, Code.ENGINE_LIMIT, f"only the {max_engines} largest are kept")
-                )
-            else:
-                verdicts.append(
-                    Verdict(
-                        name,
-                        Code.BELOW_MIN_SIZE,
-                        f"its subgraph has {sizes[s]} nodes, min_subgraph_size is "
-                        f"{min_subgraph_size}",
+        said = [(Code.TAKEN, "")] * kept
+        said += [(Code.ENGINE_LIMIT, f"only the {max_engines} largest are kept")] * (fits - kept)
+        for size in self.segments.sizes[fits:]:
+            said.append((Code.BELOW_MIN_SIZE, _too_small(size, min_subgraph_size)))
+        if keep:
+            for s in range(kept):
+                if not keep(s):
+                    said[s] = (Code.EXCLUDED, "the rule given as `keep` refuses its subgraph")
+        with collector_paused():
+            label = [s if s >= 0 and said[s][0] is Code.TAKEN else -1 for s in self.segment_of]
+            verdicts = tuple(
+                [
+                    Verdict(node.name, *said[s]) if s >= 0 else self._native_verdict(v)
+                    for v, (node, s) in enumerate(
+                        zip(self.graph.nodes, self.segment_of, strict=True)
                     )
-                )
-        label = [s if s < kept else -1 for s in self.segment_of]
-        return assembled(self.layout, label, tuple(verdicts), min_subgraph_size, self.policy)
+                ]
+            )
+            return assembled(self.layout, label, verdicts, min_subgraph_size, self.policy)
+
+    def curve(self) -> tuple[CurvePoint, ...]:
+        """Totals at every threshold at which something changes, from 1 on; exact for all others."""
+        return curve_of(self.segments, self.totals)
+
+    def recommended(self, model: CostModel = CostModel()) -> Recommendation:
+        """The smallest threshold that saves most by a cost model, and why.
+
+        The default model's constants are assumptions, not measurements of this machine.
+        """
+        return recommendation(self.segments, model)
+
+    def certificate(self) -> tuple[str, ...]:
+        """Names of nodes on one path that proves `minimum`: engine, native, engine ... in turn.
+
+        The native ones among them are what keeps the number of engines from falling.
+        """
+        ours = [int(s >= 0) for s in self.segment_of]
+        return tuple(self.graph.nodes[v].name for v in longest_path(self.layout.dag, ours))
+
+    def replan(
+        self,
+        *,
+        capability: Capability | None = None,
+        policy: str | None = None,
+        exclude: Exclusion | None = None,
+    ) -> Plan:
+        """The plan with something else, faster than a new one: what depends on the graph is kept.
+
+        Costs and uncounted operator types stay as they are.
+        """
+        policy = self.policy if policy is None else policy
+        _check_policy(policy)
+        with collector_paused():
+            return _planned(
+                self.layout,
+                self.capability if capability is None else capability,
+                policy,
+                self.exclude if exclude is None else exclude,
+                self.flops,
+                self.uncounted,
+            )
 
 
 def plan(
@@ -170,6 +208,8 @@ def plan(
     """Segments of the nodes a backend takes, for every threshold at once.
 
     Args:
+        graph: the graph to divide.
+        capability: which of its nodes are taken, and why not the rest.
         policy: ``connected`` or ``fewest``; see the package.
         exclude: nodes to keep out.
         flops: node name -> cost, summed in `Totals.flops`.
@@ -179,22 +219,21 @@ def plan(
         PartitionError: an exclusion that matches nothing, or a capability for another graph.
         ValueError: an unknown policy.
     """
-    if policy not in POLICIES:
-        raise ValueError(f"policy is {shown(policy)}; must be one of {listed(POLICIES)}")
+    _check_policy(policy)
     with collector_paused():
-        return _planned(graph, capability, policy, exclude, flops or {}, uncounted)
+        return _planned(layout(graph), capability, policy, exclude, flops or {}, uncounted)
 
 
 def _planned(
-    graph: Graph,
+    plane: Layout,
     capability: Capability,
     policy: str,
     exclude: Exclusion,
     flops: Mapping[str, float],
     uncounted: frozenset[str],
 ) -> Plan:
+    graph = plane.graph
     excluded = exclude.matches(graph)
-    plane = layout(graph)
     ours = _allowed(graph, capability)
     for name in excluded:
         ours[graph.position[name]] = 0
@@ -205,16 +244,9 @@ def _planned(
     group = divided(found, policy, crossing)
     segment_of, segments = measured(plane, found, group, crossing, flops, uncounted)
     return Plan(
-        graph,
-        capability,
-        policy,
-        exclude,
-        found.bounds.minimum,
-        segment_of,
-        segments,
-        plane,
-        excluded,
-    )
+        graph, capability, policy, exclude, found.bounds.minimum, segment_of, segments, plane,
+        excluded, flops, uncounted,
+    )  # fmt: skip
 
 
 def _allowed(graph: Graph, capability: Capability) -> list[int]:
@@ -230,6 +262,15 @@ def _allowed(graph: Graph, capability: Capability) -> list[int]:
             f"it takes nodes that are not there: {listed(strange)}; ask it about this graph"
         )
     return ours
+
+
+def _too_small(size: int, least: int) -> str:
+    return f"its subgraph has {size} node{'s' * (size != 1)}, min_subgraph_size is {least}"
+
+
+def _check_policy(policy: str) -> None:
+    if policy not in POLICIES:
+        raise ValueError(f"policy is {shown(policy)}; must be one of {listed(POLICIES)}")
 
 
 def _check(min_subgraph_size: int, max_engines: int | None) -> None:

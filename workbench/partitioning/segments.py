@@ -55,7 +55,7 @@ def measured(
     flops: Mapping[str, float],
     uncounted: frozenset[str],
 ) -> tuple[list[int], Segments]:
-    """For every node its segment or -1, and the segments, numbered from the largest to the smallest.
+    """For every node its segment or -1, and the segments, numbered from the largest on.
 
     Segments of equal size keep the canonical order of their first units.
     """

@@ -9,6 +9,7 @@ from functools import cached_property
 
 from workbench.errors import PartitionError
 from workbench.graph import Graph
+from workbench.partitioning.dag import Dag, Quotient, quotient
 from workbench.text import listed, shown
 
 
@@ -149,3 +150,18 @@ class Partition:
     def engine_of(self) -> Mapping[str, int]:
         """Node name -> index of the subgraph that holds it; native and folded nodes are not in."""
         return {name: part.index for part in self.subgraphs for name in part.nodes}
+
+    @cached_property
+    def quotient(self) -> Quotient:
+        """The graph with each engine contracted to one unit and every native node on its own.
+
+        Folded nodes are left out: they belong to whoever reads them. Prepared on first use.
+        """
+        graph, count = self.graph, len(self.subgraphs)
+        engines = self.engine_of
+        label = [
+            -1 if verdict.code is Code.FOLDED else engines.get(verdict.node, count + v)
+            for v, verdict in enumerate(self.verdicts)
+        ]
+        dag = Dag(graph.predecessors, graph.successors, graph.order)
+        return quotient(dag, label, [node.name for node in graph.nodes])
