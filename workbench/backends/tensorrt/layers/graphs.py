@@ -15,7 +15,7 @@ from pathlib import PurePath
 from typing import Any
 
 from workbench.backends.tensorrt.layers.origin import Resolver
-from workbench.backends.tensorrt.layers.values import EngineLayers, Layer, LayerTensor
+from workbench.backends.tensorrt.layers.values import Binding, EngineLayers, Layer, LayerTensor
 from workbench.errors import GraphError
 from workbench.graph import Graph, Node, TensorSpec
 
@@ -161,13 +161,14 @@ def _plain(key: str, value: Any) -> dict[str, Any]:
 
 def _graph(engine: EngineLayers, nodes: tuple[Node, ...], wiring: _Wiring) -> Graph:
     made, read = wiring.made, {name for names in wiring.inputs for name in names}
-    listed = [one.name for one in engine.bindings if one.mode == "output"]
-    ends = [wiring.current[name] for name in listed if wiring.current.get(name) in made]
+    forms = {one: _present(one, engine, wiring) for one in engine.bindings}
+    written = [name for one, names in forms.items() if one.mode == "output" for name in names]
+    ends = [wiring.current[name] for name in written if wiring.current[name] in made]
     if not ends:
         ends = [name for name in made if name not in read]
     inputs = dict(wiring.free)
-    for one in engine.bindings:
-        if one.mode == "input" and one.name not in wiring.current:
+    for one, names in forms.items():
+        if one.mode == "input" and not names:
             inputs[one.name] = LayerTensor(one.name, one.dtype, one.shape)
     return Graph(
         PurePath(engine.file).name or "engine",
@@ -177,6 +178,12 @@ def _graph(engine: EngineLayers, nodes: tuple[Node, ...], wiring: _Wiring) -> Gr
         tuple(_spec(name, tensor) for name, tensor in wiring.constants.items()),
         tuple(_spec(name, tensor) for name, tensor in made.items()),
     )
+
+
+def _present(binding: Binding, engine: EngineLayers, wiring: _Wiring) -> list[str]:
+    """The names, one per profile, under which the layers know an input or output."""
+    further = (f"{binding.name} [profile {k}]" for k in range(1, engine.profiles))
+    return [name for name in (binding.name, *further) if name in wiring.current]
 
 
 def _spec(name: str, tensor: LayerTensor) -> TensorSpec:
