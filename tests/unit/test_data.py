@@ -236,7 +236,8 @@ class TestPreprocessing:
     @pytest.mark.parametrize(
         ("field", "value"),
         [
-            ("size", 0), ("size", 2.5), ("size", True), ("crop", 0), ("crop", (3, -1)), ("crop", (1, 2, 3)),
+            ("size", 0), ("size", 2.5), ("size", True), ("crop", 0), ("crop", (3, -1)),
+            ("crop", (1, 2, 3)),
             ("channels", "RBG"), ("channels", []), ("layout", "CHW"), ("std", 0),
             ("std", (1, 0, 1)), ("mean", (1, 2)), ("mean", float("nan")),
             ("scale", float("inf")), ("dtype", "bool"),

@@ -310,6 +310,8 @@ def _with_weights(proto: onnx.ModelProto, weights: dict[str, np.ndarray]) -> ir.
     for value in list(graph.inputs[1:]):
         assert value.name is not None
         value.const_value = ir.tensor(weights[value.name], name=value.name)
+        # The tensor says both; on the value too, they would be written as an intermediate's.
+        value.shape = value.type = None
         graph.register_initializer(value)
     del graph.inputs[1:]
     return model

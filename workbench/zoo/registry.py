@@ -214,7 +214,7 @@ def _check(batch: int | str, seed: int | None, classes: int | None, image_size: 
                 + (" or a name for any number" if argument == "batch" else "")
             )
     if isinstance(batch, str) and not batch.isidentifier():
-        raise ValueError(f"batch is {shown(batch)!r}; must be a number or a name such as 'N'")
+        raise ValueError(f"batch is {shown(batch)}; must be a number or a name such as 'N'")
 
 
 def _written(
