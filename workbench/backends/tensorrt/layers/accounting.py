@@ -118,8 +118,13 @@ class _View:
 
     def reason(self, i: int) -> str:
         """Why node `i` runs in no layer, or ``""``."""
+        own = self._own_reason(i)
+        return own or (self._absorbed(self._graph.nodes[i]) if self._between_layers(i) else "")
+
+    def _own_reason(self, i: int) -> str:
+        """A reason that needs no layer around the node."""
         node = self._graph.nodes[i]
-        alone: Iterable[tuple[bool, str]] = (
+        tests: Iterable[tuple[bool, str]] = (
             (i in self._unused, "nothing uses what it computes"),
             (node.op_type in _SAME, f"{node.op_type} changes nothing at inference"),
             (node.op_type == "Cast" and self._same_type(node), "casts to the type it has"),
@@ -127,8 +132,7 @@ class _View:
             (self._into_weights(node), "folded into the weights of the layer before or after it"),
             (self._pools_nothing(node), "pools over one element"),
         )
-        reason = next((reason for holds, reason in alone if holds), "")
-        return reason or (self._absorbed(node) if self._between_layers(i) else "")
+        return next((reason for holds, reason in tests if holds), "")
 
     @staticmethod
     def _absorbed(node: Node) -> str:
@@ -153,7 +157,7 @@ class _View:
                     node = graph.nodes[j]
                     if j in seen or j in self._constant or node.name in self._layers:
                         continue
-                    if not (self._absorbed(node) or node.op_type in _SAME or j in self._sizes):
+                    if not (self._absorbed(node) or self._own_reason(j)):
                         return False
                     seen.add(j)
                     waiting.append(j)

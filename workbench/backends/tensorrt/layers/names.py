@@ -62,6 +62,14 @@ def stripped(name: str) -> tuple[str, ...]:
             return tuple(steps)
 
 
+def without_prefix(name: str) -> str:
+    """The name of the first profile without what marks a helper layer in front of it."""
+    name = base_name(name)
+    while (prefix := _PREFIX.match(name)) and prefix.end() < len(name):
+        name = name[prefix.end() :]
+    return name
+
+
 def is_compiled(name: str) -> bool:
     """Whether the compiler made the name up (``__myl_MulSum_myl4_1``), so it tells no node."""
     return _COMPILED.search(name) is not None

@@ -17,6 +17,7 @@ from workbench.backends.tensorrt.layers.names import (
     metadata_names,
     region,
     stripped,
+    without_prefix,
 )
 from workbench.backends.tensorrt.layers.values import Layer
 from workbench.graph import Graph
@@ -105,8 +106,7 @@ class Resolver:
         whole = self.node(name) if not is_compiled(name) else ""
         if whole:
             return [whole]
-        text = _UNNAMED.sub("", base_name(name))
-        text = next((one for one in stripped(text) if _JOINT.search(one)), text)
+        text = _UNNAMED.sub("", without_prefix(name))
         if is_compiled(text):
             return []
         cuts = {0, len(text)} | {cut for joint in _JOINT.finditer(text) for cut in joint.span()}
