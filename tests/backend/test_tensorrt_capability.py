@@ -372,13 +372,13 @@ def test_a_missing_package_is_named_with_what_to_install():
 # Operators of which the parser of TensorRT-RTX and the table of 11.1 are known to differ, in at
 # least one of ONNX's own node tests; docs/tensorrt.md says how.
 PARSER_TAKES_MORE = {
-    "Add", "Attention", "AveragePool", "Cast", "CastLike", "CumSum", "Div", "Equal", "Greater",
+    "Add", "Attention", "AveragePool", "Cast", "CumSum", "Div", "Equal", "Greater",
     "GreaterOrEqual", "GridSample", "Identity", "LSTM", "Less", "LessOrEqual", "Max", "MaxPool",
     "Min", "Mul", "Resize", "Sub",
 }  # fmt: skip
 TABLE_TAKES_MORE = {
     "Attention", "BatchNormalization", "Celu", "DeformConv", "DequantizeLinear", "LpPool",
-    "MatMul", "Mod", "QuantizeLinear", "Range", "Resize", "RoiAlign", "ScatterElements",
+    "MatMul", "Mod", "Range", "Resize", "RoiAlign", "ScatterElements",
     "TensorScatter", "Upsample",
 }  # fmt: skip
 
@@ -401,7 +401,7 @@ def test_the_table_of_11_1_agrees_with_the_live_parser_but_for_known_differences
         agree += live.taken == said.taken
         if live.taken != said.taken:
             (more if live.taken else less).add(asked.graph.nodes[0].op_type)
-    assert total > 1000
-    assert agree / total > 0.88
+    assert total > 1200
+    assert agree / total > 0.9
     assert more <= PARSER_TAKES_MORE
     assert less <= TABLE_TAKES_MORE
