@@ -96,7 +96,11 @@ class TestRegistry:
     @pytest.mark.parametrize("argument", ["seed", "classes", "image_size"])
     def test_what_training_fixed_cannot_be_changed(self, argument):
         with pytest.raises(ValueError, match="digits_resnet is trained"):
-            zoo.load("digits_resnet", **{argument: 16})
+            zoo.load("digits_resnet", **{argument: 17})
+
+    def test_what_training_fixed_may_be_said(self):
+        said = zoo.load("digits_resnet", seed=0, classes=10, image_size=16)
+        assert said.digest == zoo.load("digits_resnet").digest
 
 
 class TestStructure:

@@ -155,7 +155,7 @@ def info(name: str) -> Info:
 def load(
     name: str,
     *,
-    seed: int | None = None,
+    seed: int = 0,
     batch: int | str = "N",
     classes: int | None = None,
     image_size: int | None = None,
@@ -168,7 +168,7 @@ def load(
 
     Args:
         name: one of `names`, or an alias (``inception_v1``).
-        seed: of the random weights, from 0; 0 if left out.
+        seed: of the random weights, from 0.
         batch: extent of the batch: a number, or a name for any number.
         classes: how many; 1000 if left out.
         image_size: height and width; what the paper used if left out.
@@ -182,13 +182,14 @@ def load(
     name, entry = _found(name)
     _check(batch, seed, classes, image_size)
     if entry.trained:
-        if any(value is not None for value in (seed, classes, image_size)):
+        fixed = (0, entry.classes, entry.image[1])
+        if (seed, classes or fixed[1], image_size or fixed[2]) != fixed:
             raise ValueError(
-                f"{name} is trained: its weights, classes and image size are fixed; leave seed, "
-                "classes and image_size out"
+                f"{name} is trained: its weights, {fixed[1]} classes and image size {fixed[2]} are "
+                "fixed; leave seed, classes and image_size out"
             )
         return from_proto(_shipped(name, batch), name=name)
-    return from_proto(_random(name, entry, seed or 0, batch, classes, image_size), name=name)
+    return from_proto(_random(name, entry, seed, batch, classes, image_size), name=name)
 
 
 def _found(name: str) -> tuple[str, Entry]:
