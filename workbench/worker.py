@@ -13,7 +13,7 @@ import contextlib
 import importlib
 import os
 import pickle
-import select
+import selectors
 import signal
 import struct
 import subprocess
@@ -27,7 +27,6 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import (
-    CancelledError,
     WorkbenchError,
     WorkerDiedError,
     WorkerError,
@@ -39,6 +38,8 @@ from workbench.text import shown
 _HEADER = struct.Struct("<Q")
 _POLL_SECONDS = 0.05
 _LOG_BYTES = 64 * 1024
+_PIECE_BYTES = 1 << 20
+_POSIX = os.name == "posix"
 
 
 class Worker:
@@ -56,6 +57,7 @@ class Worker:
         """
         self._memory_bytes = memory_bytes
         self._process: subprocess.Popen[bytes] | None = None
+        self._owner = os.getpid()
         self._log: Any = None
         self._lock = threading.Lock()
 
@@ -91,12 +93,12 @@ class Worker:
             WorkerError: `target` raised something else; the message names it.
         """
         with self._lock:
-            deadline = None if timeout is None else time.monotonic() + timeout
             process = self._start()
+            wait = _Wait(timeout, cancel)
             try:
-                self._send((target.__module__, target.__qualname__, args), process)
+                self._send((target.__module__, target.__qualname__, args), process, wait)
                 while True:
-                    kind, value = self._receive(process, deadline, timeout, cancel)
+                    kind, value = self._receive(process, wait)
                     if kind != "event":
                         break
                     progress(value)
@@ -118,6 +120,9 @@ class Worker:
         return self._process.pid if self._process else None
 
     def _start(self) -> subprocess.Popen[bytes]:
+        if self._owner != os.getpid():
+            # After a fork the child belongs to the other process: leave it alone.
+            self._process, self._log, self._owner = None, None, os.getpid()
         if self._process is not None and self._process.poll() is None:
             return self._process
         self._stop()
@@ -125,20 +130,27 @@ class Worker:
         here = Path(__file__).resolve().parent.parent
         path = os.pathsep.join(filter(None, [str(here), os.environ.get("PYTHONPATH", "")]))
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "workbench.worker", str(self._memory_bytes or 0)],
+            [sys.executable, "-P", "-m", "workbench.worker", str(self._memory_bytes or 0)],
+            bufsize=0,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
             env={**os.environ, "PYTHONPATH": path},
             start_new_session=True,
         )
+        # A child that does not read must not hold the caller past its time.
+        os.set_blocking(self._process.stdin.fileno(), False)  # type: ignore[union-attr]
         return self._process
 
     def _stop(self) -> None:
         process, self._process = self._process, None
         if process is not None:
             with contextlib.suppress(OSError):
-                process.kill()
+                if _POSIX and process.poll() is None:
+                    # It leads a session of its own: what it started goes with it.
+                    os.killpg(process.pid, signal.SIGKILL)
+                else:
+                    process.kill()
             process.wait()
             for pipe in (process.stdin, process.stdout):
                 with contextlib.suppress(OSError):
@@ -147,42 +159,37 @@ class Worker:
             self._log.close()
             self._log = None
 
-    def _send(self, message: Any, process: subprocess.Popen[bytes]) -> None:
-        data = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
+    def _send(self, message: Any, process: subprocess.Popen[bytes], wait: _Wait) -> None:
         assert process.stdin is not None
+        # What an earlier call left there would be taken for this one's last words.
+        self._log.seek(0)
+        self._log.truncate()
+        pipe = process.stdin.fileno()
+        data = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
         try:
-            process.stdin.write(_HEADER.pack(len(data)))
-            process.stdin.write(data)
-            process.stdin.flush()
+            for part in (_HEADER.pack(len(data)), data):
+                rest = memoryview(part)
+                while rest:
+                    try:
+                        rest = rest[os.write(pipe, rest[:_PIECE_BYTES]) :]
+                    except BlockingIOError:
+                        wait.until(pipe, selectors.EVENT_WRITE)
         except OSError as error:
             raise self._died(process) from error
 
-    def _receive(
-        self,
-        process: subprocess.Popen[bytes],
-        deadline: float | None,
-        timeout: float | None,
-        cancel: Cancel | None,
-    ) -> tuple[str, Any]:
+    def _receive(self, process: subprocess.Popen[bytes], wait: _Wait) -> tuple[str, Any]:
         assert process.stdout is not None
         pipe = process.stdout.fileno()
 
-        def read(size: int) -> bytes:
+        def read(size: int) -> bytearray:
             data = bytearray()
             while len(data) < size:
-                if cancel is not None and cancel.requested:
-                    raise CancelledError("stopped as asked; everything finished before is kept")
-                if deadline is not None and time.monotonic() > deadline:
-                    raise WorkerTimeoutError(
-                        f"stopped after its time limit of {timeout:g} s; "
-                        "allow more time or give it less"
-                    )
-                if select.select([pipe], [], [], _POLL_SECONDS)[0]:
-                    piece = os.read(pipe, min(size - len(data), 1 << 20))
+                if wait.until(pipe, selectors.EVENT_READ):
+                    piece = os.read(pipe, min(size - len(data), _PIECE_BYTES))
                     if not piece:
                         raise self._died(process)
                     data += piece
-            return bytes(data)
+            return data
 
         (size,) = _HEADER.unpack(read(_HEADER.size))
         return pickle.loads(read(size))
@@ -199,6 +206,33 @@ class Worker:
         self._log.seek(max(0, size - _LOG_BYTES))
         lines = self._log.read().decode("utf-8", "replace").strip().splitlines()
         return f"; its last line was: {shown(lines[-1], 300)}" if lines else ""
+
+
+class _Wait:
+    """Waiting for a pipe, with an eye on the clock and on who may have asked to stop."""
+
+    def __init__(self, timeout: float | None, cancel: Cancel | None) -> None:
+        self._timeout = timeout
+        self._deadline = None if timeout is None else time.monotonic() + timeout
+        self._cancel = cancel
+
+    def until(self, pipe: int, event: int) -> bool:
+        """Whether the pipe got ready within a moment.
+
+        Raises:
+            WorkerTimeoutError: the time is over.
+            CancelledError: somebody asked to stop.
+        """
+        if self._cancel is not None:
+            self._cancel.check()
+        if self._deadline is not None and time.monotonic() > self._deadline:
+            raise WorkerTimeoutError(
+                f"stopped after its time limit of {self._timeout:g} s; "
+                "allow more time or give it less"
+            )
+        with selectors.DefaultSelector() as selector:
+            selector.register(pipe, event)
+            return bool(selector.select(_POLL_SECONDS))
 
 
 def _signal_name(number: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,8 @@ from workbench.model.limits import Limits
 from workbench.worker import Worker
 
 _workers: dict[int, Worker] = {}
+"""By memory limit."""
+
 _lock = threading.Lock()
 
 
@@ -21,6 +24,8 @@ def call(target: Callable[..., Any], *args: Any, limits: Limits = Limits()) -> A
         ModelError: what `target` raised, or the child died or ran past its time.
     """
     with _lock:
+        if not _workers:
+            atexit.register(close)
         worker = _workers.setdefault(limits.memory_bytes, Worker(memory_bytes=limits.memory_bytes))
     try:
         return worker.call(target, *args, timeout=limits.seconds)
@@ -34,3 +39,11 @@ def call(target: Callable[..., Any], *args: Any, limits: Limits = Limits()) -> A
             f"reading it killed the process that checks files ({error}); the file is damaged or "
             "made to do harm, or needs more than Limits(memory_bytes=...) allows"
         ) from error
+
+
+def close() -> None:
+    """Stop the child processes; the next call starts a new one."""
+    with _lock:
+        for worker in _workers.values():
+            worker.close()
+        _workers.clear()

@@ -12,37 +12,77 @@ from collections.abc import Iterable
 import onnx
 
 from workbench.errors import ModelError
-from workbench.model.plain import value_spec
+from workbench.model.plain import bodies_of, value_spec
 from workbench.text import shown
+
+_MOST_VALUES = 2_000_000
+"""Elements of all lists in a model together, up to which their values are followed."""
 
 Infos = dict[str, onnx.ValueInfoProto]
 
 
-def inferred(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[str]]:
+def inferred(model: onnx.ModelProto, *, values: bool = True) -> tuple[onnx.ModelProto, list[str]]:
     """The model with value-info entries for all tensors that inference reaches, and warnings.
 
     Args:
         model: a skeleton; left as it is.
+        values: whether to follow the values of small whole-number tensors, which reshapes need.
     """
     bare = onnx.ModelProto()
     bare.CopyFrom(model)
     declared = {info.name: info for info in (*model.graph.value_info, *model.graph.output)}
-    # The marks of external payloads must not be looked up as files.
     _forget(bare.graph, keep=_uninferable(model))
-    found = _run(bare)
+    strange = _import_all(bare)
+    found = _run(bare, values)
     warnings = _reconcile(found, declared)
     if warnings is None:  # the file knew more than inference: let that spread
-        found = _run(found)
+        found = _run(found, values)
         warnings = _reconcile(found, declared) or []
+    kept = [item for item in found.opset_import if item.domain not in strange]
+    if strange:
+        del found.opset_import[:]
+        found.opset_import.extend(kept)
     return found, warnings
 
 
-def _run(model: onnx.ModelProto) -> onnx.ModelProto:
+def _import_all(model: onnx.ModelProto) -> set[str]:
+    """Import the domains of nodes that forgot to, which inference insists on; their names."""
+    imported = {item.domain for item in model.opset_import}
+    strange: set[str] = set()
+    todo = [*model.graph.node]
+    while todo:
+        node = todo.pop()
+        if node.domain and node.domain not in imported:
+            strange.add(node.domain)
+        if node.attribute:
+            todo.extend(inner for body in bodies_of(node) for inner in body.node)
+    strange.discard("ai.onnx")
+    for domain in sorted(strange):
+        model.opset_import.add(domain=domain, version=1)
+    return strange
+
+
+def _run(model: onnx.ModelProto, values: bool) -> onnx.ModelProto:
     try:
-        return onnx.shape_inference.infer_shapes(model, data_prop=True)
+        return onnx.shape_inference.infer_shapes(model, data_prop=values)
+    except MemoryError as error:
+        raise ModelError(
+            "shape inference ran out of memory; if the file is trusted, allow more with "
+            "Limits(memory_bytes=...)"
+        ) from error
     except Exception as error:
         words = shown(str(error).strip().splitlines()[-1] if str(error).strip() else error, 300)
         raise ModelError(f"shape inference refused the model: {words}; export it anew") from error
+
+
+def few_values(model: onnx.ModelProto) -> bool:
+    """Whether following values is cheap: inference keeps every element of every list it meets."""
+    total = 0
+    for info in model.graph.value_info:
+        dims = info.type.tensor_type.shape.dim if info.type.HasField("tensor_type") else ()
+        if len(dims) == 1:
+            total += dims[0].dim_value
+    return total <= _MOST_VALUES
 
 
 def _uninferable(model: onnx.ModelProto) -> set[str]:

@@ -27,7 +27,7 @@ from workbench.model.checks.interface import check_interface
 from workbench.model.checks.structure import check_text, settle
 from workbench.model.checks.tensors import check_sparse, check_tensor, located
 from workbench.model.checks.values import odd_values
-from workbench.model.infer import inferred
+from workbench.model.infer import few_values, inferred
 from workbench.model.limits import Limits
 from workbench.model.payload import Filed, Held, Payload, array_of, mark_of, set_mark
 from workbench.model.wire import INLINE_BYTES, Cut, WireError, skeleton_of
@@ -108,12 +108,24 @@ def checked(
     warnings += words
     if thorough:
         check_with_onnx(model, unknown)
-    model, words = inferred(model)
+    model, words = _inferred(model, store, limits)
     warnings += words
-    check_shapes(model, store, limits)
     if thorough:
         warnings += odd_values(located(model), store, limits)
     return model, warnings
+
+
+def _inferred(
+    model: onnx.ModelProto, store: dict[str, Payload], limits: Limits
+) -> tuple[onnx.ModelProto, list[str]]:
+    """Types and shapes; first without following values, which a hostile file makes too many."""
+    plain, warnings = inferred(model, values=False)
+    check_shapes(plain, store, limits)
+    if not few_values(plain):
+        return plain, [*warnings, "lists in it are too long to follow; some shapes stay unknown"]
+    full, warnings = inferred(model)
+    check_shapes(full, store, limits)
+    return full, warnings
 
 
 def _settle_tensors(

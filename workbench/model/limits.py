@@ -27,7 +27,7 @@ class Limits:
     """Size of one tensor that the model would make from constants alone."""
     scan_bytes: int = 1 << 30
     """Weights looked through for NaN, infinity and denormal numbers; the rest is skipped."""
-    seconds: float = 120.0
+    seconds: float = 60.0
     """Wall time of the child process that reads and checks the file."""
     memory_bytes: int = 6 << 30
     """Address space of that child process."""

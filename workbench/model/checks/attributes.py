@@ -68,7 +68,8 @@ def check_attributes(model: onnx.ModelProto, store: Store) -> None:
 
 def refusal(node: onnx.NodeProto, what: str, remedy: str = "export the model anew") -> ModelError:
     """The error about a node."""
-    return ModelError(f"node {shown(node.name)} ({shown(node.op_type)}): {what}; {remedy}")
+    name = shown(node.name) or "without a name"
+    return ModelError(f"node {name} ({shown(node.op_type)}): {what}; {remedy}")
 
 
 def _check_payloads(node: onnx.NodeProto) -> None:

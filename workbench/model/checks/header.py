@@ -39,6 +39,11 @@ def check_header(model: onnx.ModelProto) -> None:
                 f"can be read here. Export it for one of those, or update the onnx package "
                 f"({onnx.__version__})"
             )
+    if "" not in seen and any(not _plain(node.domain) for node in model.graph.node):
+        raise ModelError(
+            "it has nodes of ONNX's own operator set but does not import it, so they have no "
+            f"meaning; export it anew for operator set 1 to {newest_opset('')}"
+        )
     if not seen:
         raise ModelError(
             f"it imports no operator set, so its operators have no meaning; export it anew for "

@@ -9,7 +9,7 @@ import onnx
 
 from workbench.errors import ModelError
 from workbench.model.plain import bodies_of, captured_by
-from workbench.text import listed, shown
+from workbench.text import listed, plural, shown
 
 
 def check_text(graph: onnx.GraphProto) -> None:
@@ -84,7 +84,7 @@ def _drop_weight_inputs(graph: onnx.GraphProto) -> list[str]:
     kept = [info for info in graph.input if info.name not in both]
     del graph.input[:]
     graph.input.extend(kept)
-    return [f"{len(both)} initializers were also listed as inputs; they are taken as constants"]
+    return [f"{plural(len(both), 'initializer')} also listed as inputs; taken as constants"]
 
 
 def _refuse_twins(names: Iterable[str], kind: str) -> None:
@@ -123,11 +123,11 @@ def _name_nodes(graph: onnx.GraphProto) -> list[str]:
         used.add(name)
     warnings = []
     if empty:
-        warnings.append(f"{empty} nodes had no name; they were named by operator type and place")
+        warnings.append(f"{plural(empty, 'node')} had no name; named by operator type and place")
     if twins:
         warnings.append(
-            f"{len(twins)} nodes had the name of an earlier one ({listed(dict.fromkeys(twins))}); "
-            "their place was appended"
+            f"{plural(len(twins), 'node')} had the name of an earlier one "
+            f"({listed(dict.fromkeys(twins))}); the place was appended"
         )
     return warnings
 
