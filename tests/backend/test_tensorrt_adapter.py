@@ -1,5 +1,6 @@
 """Which TensorRT is here and what it does, found by trying it in a child process."""
 
+import os
 import subprocess
 import sys
 
@@ -51,3 +52,40 @@ def test_a_logger_keeps_only_what_it_was_asked_for():
     log.log(trt.ILogger.Severity.INFO, "nothing")
     log.log(trt.ILogger.Severity.ERROR, "something")
     assert log.lines == [("ERROR", "something")]
+
+
+def run(code: str, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        check=True, timeout=120, capture_output=True, text=True, env=os.environ | environment,
+    )  # fmt: skip
+    return done.stdout
+
+
+def test_without_any_tensorrt_the_import_works_and_use_says_what_to_install():
+    said = run(
+        "import sys\n"
+        "sys.modules.update(dict.fromkeys(('tensorrt', 'tensorrt_rtx', 'tensorrt_bindings')))\n"
+        "from workbench.backends.tensorrt import SupportTable, TensorRT\n"
+        "from workbench.errors import MissingDependencyError\n"
+        "print(SupportTable('8.6').name)\n"
+        "try: TensorRT()\n"
+        "except MissingDependencyError as error: print(error)\n"
+    )
+    assert said.startswith("tensorrt-8.6\n")
+    assert "pip install tensorrt-rtx" in said
+    assert "pip install tensorrt (needs an NVIDIA GPU)" in said
+
+
+def test_a_broken_package_is_passed_over_for_one_that_works(tmp_path):
+    broken = tmp_path / "tensorrt"
+    broken.mkdir()
+    (broken / "__init__.py").write_text("raise ImportError('libnvinfer.so.11: not found')\n")
+    said = run(
+        "from workbench.backends.tensorrt import TensorRT, adapter\n"
+        "print(TensorRT().title)\n"
+        "print([found.why_not for found in adapter.survey()][0])\n",
+        PYTHONPATH=str(tmp_path),
+    )
+    assert said.startswith("TensorRT-RTX 1.")
+    assert "tensorrt is installed but cannot be imported: libnvinfer.so.11: not found" in said
