@@ -37,8 +37,7 @@ WITHOUT_ENGINE = re.compile(r"metadata|profile\.json|trtexec-(build-)?result|trt
 
 
 def engine_in(name: str) -> EngineLayers:
-    found = read(GOLDEN / name)
-    return found if isinstance(found, EngineLayers) else found.engines[-1]
+    return gather([GOLDEN / name]).engines[-1]
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}/{file.name}")

@@ -13,6 +13,7 @@ from workbench.backends.tensorrt.layers import (
     LayerTensor,
     Resolver,
     account,
+    gather,
     read,
     read_build_log,
     to_graph,
@@ -365,3 +366,17 @@ def test_read_build_log_takes_the_text_an_adapter_collects():
     text = (GOLDEN / "rtx1.7-two-profiles.log").read_text()
     plain = text.replace("[VERBOSE] ", "").replace("[INFO] ", "")
     assert read_build_log(plain).layers == read_build_log(text).layers
+
+
+@pytest.mark.parametrize(
+    "name", ["trt8.6-cnn-fp16.layers.json", "trt10.16-layers.json", "trt10.16-two-profiles.log"]
+)
+def test_names_alone_tell_what_the_metadata_tells(name):
+    """8.4 and 8.5 have no metadata: where there is some, the name must give the same nodes."""
+    (engine,) = gather([GOLDEN / name]).engines
+    original = chain(*dict.fromkeys(node for layer in engine.layers for node in layer.origin))
+    resolver = Resolver(original)
+    fused = [layer for layer in engine.layers if layer.metadata and "_myl" not in layer.name]
+    assert len(fused) > 3
+    for layer in fused:
+        assert tuple(resolver.in_name(layer.name)) == layer.origin == name_parts(layer.name)
