@@ -70,7 +70,7 @@ def checked_buffers(
     outputs: Sequence[TensorSpec],
     ranges: Mapping[str, ShapeRange],
 ) -> dict[str, np.ndarray]:
-    """Tensor name -> the buffer itself, fit to be read and written in place by a backend.
+    """Tensor name -> the buffer itself, or a view of all of it, fit to be read and written in place by a backend.
 
     Raises:
         DataError: a buffer is missing, unknown, of another dtype or shape, not C-contiguous, not
@@ -95,7 +95,7 @@ def checked_buffers(
                 f"buffer {shown(name)} is read-only but is an output; make it writeable"
             )
     _refuse_overlap(buffers, given_out)
-    return {name: buffers[name] for name in specs}
+    return {name: _usual(buffers[name], spec) for name, spec in specs.items()}
 
 
 def described(spec: TensorSpec) -> str:
@@ -189,8 +189,17 @@ def _ready(value: object, spec: TensorSpec, limits: ShapeRange | None) -> np.nda
         _refuse_dtype(array, spec, "input")
     _refuse_shape(array.shape, spec, limits, "input")
     if array.dtype.isnative and array.flags.c_contiguous and array.flags.aligned:
-        return array
+        return _usual(array, spec)
     return np.array(array, dtype=array.dtype.newbyteorder("="), order="C")
+
+
+def _usual(array: np.ndarray, spec: TensorSpec) -> np.ndarray:
+    """The same memory under the one of numpy's equal types that libraries know.
+
+    C's ``long`` and ``long long`` are two types of 64 bits; OpenVINO takes the first alone.
+    """
+    expected = numpy_dtype(spec.dtype)
+    return array if array.dtype.num == expected.num else array.view(expected)
 
 
 def _text(array: np.ndarray, spec: TensorSpec) -> np.ndarray:
