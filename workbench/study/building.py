@@ -20,6 +20,8 @@ from workbench.text import shown
 FALLBACK_SOURCE = "tensorrt-11.1"
 """Support table that is asked where no TensorRT parser is installed."""
 
+_ON_CPU = frozenset({"reference", "onnxruntime", "openvino"})
+
 FAILURES = (BackendError, WorkerError)
 """What costs one configuration and not the study."""
 
@@ -40,13 +42,17 @@ class Group:
         """The network with concrete shapes."""
         return at_batch(self.subject.model, self.batch)
 
+    @property
+    def input(self) -> str:
+        """Name of the input that labelled data go to."""
+        return self.subject.input or self.model.graph.inputs[0].name
+
     @cached_property
     def plan(self) -> Plan:
         """Its plan for every threshold."""
         capability = ask(self.model, self.design.source)
-        return plan(
-            self.model.graph, capability, policy=self.design.policy, exclude=self.design.exclude
-        )
+        exclude = self.design.exclude | self.subject.exclude
+        return plan(self.model.graph, capability, policy=self.design.policy, exclude=exclude)
 
     def built(self, variant: Variant) -> tuple[Configuration, Engine]:
         """The engine of a variant and what is known of it.
@@ -127,6 +133,7 @@ class Group:
             variant=variant.label,
             backend=variant.backend,
             backend_version=version(variant.backend),
+            device=device(variant.backend),
             threshold=variant.threshold,
             level=variant.level,
             weights=self.subject.weights,
@@ -140,6 +147,14 @@ def version(backend: str) -> str:
     """Version of a backend, or nothing where it is not installed."""
     try:
         return backends.get(backend).version
+    except MissingDependencyError:
+        return ""
+
+
+def device(backend: str) -> str:
+    """What a backend runs on: its own words, or the processor of every backend that has none."""
+    try:
+        return getattr(backends.get(backend), "device", "CPU" if backend in _ON_CPU else "")
     except MissingDependencyError:
         return ""
 

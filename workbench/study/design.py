@@ -31,6 +31,8 @@ class Subject:
     """Input that labelled data go to; a network with one input needs none."""
     output: str | None = None
     """Output that holds the scores; a network with one output needs none."""
+    exclude: Exclusion = field(default_factory=Exclusion)
+    """Nodes of this network to keep out of engines, beside those the design keeps out."""
 
     @property
     def name(self) -> str:
@@ -84,7 +86,9 @@ class Design:
     reference: str = "reference"
     """Backend whose outputs count as right."""
     deviation_samples: int = 16
-    """Samples deviation is taken on."""
+    """Samples deviation is taken on, at most."""
+    reference_seconds: float = 10.0
+    """Time the reference may take; a slow one is asked for fewer samples, one batch in any case."""
     accuracy_samples: int | None = None
     """Samples accuracy is taken on, from the first; None takes all."""
     seconds: float = 2.0
@@ -112,8 +116,9 @@ class Design:
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < 1):
                 raise ValueError(f"{name} is {shown(value)}; must be a whole number from 1")
-        if not 0 < self.seconds < math.inf:
-            raise ValueError(f"seconds is {self.seconds}; must be above 0 and finite")
+        for name in ("seconds", "reference_seconds"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} is {getattr(self, name)}; must be above 0 and finite")
         if not 6 <= self.min_rounds <= self.max_rounds:
             raise ValueError(
                 f"min_rounds is {self.min_rounds} and max_rounds {self.max_rounds}; must be 6 <= "
@@ -188,6 +193,7 @@ class StudyPlan:
                 "weights": subject.weights,
                 "input": subject.input,
                 "output": subject.output,
+                "exclude": repr(subject.exclude),
             }
             for subject in subjects
         }

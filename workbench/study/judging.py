@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
+from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from workbench.backends.base import Engine, Feeds, Outputs, Session
+from workbench.data import LabelledData
 from workbench.errors import RunError
 from workbench.graph import TensorSpec
 from workbench.measure import Accuracy, Deviation, Latency, Measurement, accuracy, deviation
+from workbench.progress import Event
 from workbench.study.building import FAILURES, Group
 from workbench.study.design import Variant
 from workbench.study.results import Configuration
@@ -28,17 +33,41 @@ class Reference:
         self.name = ""
         """Who computed them."""
 
+    @cached_property
+    def data(self) -> LabelledData | list[dict[str, np.ndarray]]:
+        """What deviation is taken on: as much as there was time to compute outputs for."""
+        group, design = self._group, self._group.design
+        runs = -(-design.deviation_samples // group.batch)
+        feeds = list(islice(self._feeds(runs), runs))
+        self._session = self._engine().session()
+        begun = time.perf_counter()
+        for done, one in enumerate(feeds):
+            if done and time.perf_counter() - begun >= design.reference_seconds:
+                break
+            group.cancel.check()
+            group.progress(Event("reference", self.name, done, len(feeds)))
+            self._kept.append(self._session.run(one))
+        self.close()
+        labelled = group.subject.data
+        if labelled is None:
+            return feeds[: len(self._kept)]
+        return labelled.head(min(len(self._kept) * group.batch, design.deviation_samples))
+
+    def _feeds(self, runs: int) -> Iterator[dict[str, np.ndarray]]:
+        group = self._group
+        if group.subject.data is None:
+            yield from random_feeds(group.model.graph.inputs, runs, group.design.seed)
+            return
+        for pictures, _ in group.subject.data.batches(group.batch):
+            yield {group.input: filled(pictures, group.batch)}
+
     def again(self) -> Reference:
         """The same outputs from the first one on."""
         self._at = 0
         return self
 
     def run(self, feeds: Feeds, /) -> Outputs:
-        """The outputs for the next feeds, which must come in the same order every time."""
-        if self._at == len(self._kept):
-            if self._session is None:
-                self._session = self._engine().session()
-            self._kept.append(self._session.run(feeds))
+        """The outputs for the next feeds of `data`."""
         self._at += 1
         return self._kept[self._at - 1]
 
@@ -68,27 +97,25 @@ def judged(
 ) -> list[Measurement]:
     """Accuracy where there are labels, and deviation from the reference."""
     design, subject = group.design, group.subject
-    options: dict[str, Any] = {"batch": group.batch, "cancel": group.cancel}
     found: list[Measurement] = []
-    name = subject.input or group.model.graph.inputs[0].name
-    data = subject.data
-    if data is not None:
-        labelled = data.head(design.accuracy_samples) if design.accuracy_samples else data
+    if subject.data is not None:
+        count = design.accuracy_samples
         found += _accuracies(
             configuration,
             accuracy(
-                session, labelled, input=name, output=subject.output, progress=group.progress,
-                **options,
+                session,
+                subject.data.head(count) if count else subject.data,
+                batch=group.batch,
+                input=group.input,
+                output=subject.output,
+                progress=group.progress,
+                cancel=group.cancel,
             ),
-        )  # fmt: skip
-    compared = (
-        data.head(design.deviation_samples)
-        if data is not None
-        else random_feeds(
-            group.model.graph.inputs, -(-design.deviation_samples // group.batch), design.seed
         )
+    data = reference.data
+    deviations = deviation(
+        session, reference.again(), data, batch=group.batch, input=group.input, cancel=group.cancel
     )
-    deviations = deviation(session, reference.again(), compared, input=name, **options)
     return found + _deviations(configuration, deviations, reference.name)
 
 
@@ -142,8 +169,13 @@ def first_feeds(group: Group) -> Feeds:
     if data is None or len(inputs) != 1:
         return random_feeds(inputs, 1, group.design.seed)[0]
     pictures, _ = next(data.batches(group.batch))
-    missing = group.batch - len(pictures)
-    return {inputs[0].name: np.concatenate([pictures, np.repeat(pictures[-1:], missing, axis=0)])}
+    return {inputs[0].name: filled(pictures, group.batch)}
+
+
+def filled(pictures: np.ndarray, batch: int) -> np.ndarray:
+    """A batch of the full size: what is missing are copies of the last picture."""
+    missing = batch - len(pictures)
+    return np.concatenate([pictures, np.repeat(pictures[-1:], missing, axis=0)])
 
 
 def random_feeds(inputs: Iterable[TensorSpec], count: int, seed: int) -> list[dict[str, Any]]:

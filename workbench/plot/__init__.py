@@ -1,0 +1,26 @@
+"""Figures of a study: compute, then draw. Each plot takes a value and gives matplotlib Axes back.
+
+The numbers behind every plot are a function of their own (`latency_numbers` ...), so they can be
+tested and drawn with something else. No pyplot: nothing here touches its global state. Names from
+models are drawn as text, never as mathematics.
+"""
+
+from __future__ import annotations
+
+from workbench.plot.figures import save_figures
+from workbench.plot.numbers import (
+    AccuracyNumbers,
+    LatencyNumbers,
+    TradeoffNumbers,
+    accuracy_numbers,
+    latency_numbers,
+    tradeoff_numbers,
+)
+from workbench.plot.rows import accuracy, latency
+from workbench.plot.scatter import tradeoff
+
+__all__ = [
+    "AccuracyNumbers", "LatencyNumbers", "TradeoffNumbers", "accuracy", "accuracy_numbers",
+    "latency", "latency_numbers", "save_figures", "tradeoff",
+    "tradeoff_numbers",
+]  # fmt: skip

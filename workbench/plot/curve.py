@@ -1,0 +1,1 @@
+"""What a threshold does to a partition, drawn before anything is built."""
