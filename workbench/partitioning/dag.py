@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 Adjacency = Sequence[Sequence[int]]
 
@@ -145,7 +146,7 @@ class Quotient:
     """Unit -> nodes in it, in the order of the dag below."""
 
 
-def quotient(dag: Dag, label: Sequence[int], names: Sequence[str]) -> Quotient:
+def quotient(dag: Dag, label: Sequence[int], names: Sequence[Any]) -> Quotient:
     """The dag with nodes of one label contracted; label -1 leaves a node out.
 
     Units are numbered by depth, then by the least name in them: the same for every order of the
@@ -154,7 +155,7 @@ def quotient(dag: Dag, label: Sequence[int], names: Sequence[str]) -> Quotient:
     Args:
         dag: the graph below.
         label: node -> a number of 0 or more that its unit's nodes share, or -1.
-        names: a text for every node that identifies it whatever its place.
+        names: for every node something to sort by that identifies it whatever its place.
     """
     number = [-1] * (max(label, default=-1) + 1)
     members: list[list[int]] = []
@@ -204,7 +205,7 @@ def _contracted(dag: Dag, raw: list[int], count: int) -> tuple[list[list[int]], 
     return before, after
 
 
-def _by_depth(before: list[list[int]], after: list[list[int]], keys: list[str]) -> list[int]:
+def _by_depth(before: list[list[int]], after: list[list[int]], keys: Sequence[Any]) -> list[int]:
     missing = [len(above) for above in before]
     layer = [u for u, count in enumerate(missing) if not count]
     order: list[int] = []
