@@ -22,6 +22,7 @@ from workbench.backends.records import (
     specs_from_json,
     specs_to_json,
 )  # fmt: skip
+from workbench.backends.reference_ops import replacements
 from workbench.errors import BuildError, MissingDependencyError, RunError
 from workbench.graph import Graph, TensorSpec
 from workbench.partitioning import Capability, Code
@@ -233,7 +234,7 @@ def _evaluator(model: bytes) -> Any:
     _onnx()
     from onnx.reference import ReferenceEvaluator
 
-    return ReferenceEvaluator(model)
+    return ReferenceEvaluator(model, new_ops=replacements())
 
 
 def _layers(graph: Graph) -> Graph:

@@ -1,0 +1,54 @@
+"""The command line: each command is one module, imported only when it is asked for.
+
+`main` turns errors into a line on standard error and an exit status: 0 done, 1 it failed and the
+message says why, 2 wrong usage, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from workbench.cli import options
+from workbench.errors import CancelledError, WorkbenchError
+from workbench.text import shown
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit status."""
+    given = parser().parse_args(arguments)
+    try:
+        command = importlib.import_module(f"workbench.cli.{given.command}")
+        return command.run(given) or 0
+    except BrokenPipeError:
+        # The reader of our output went away (`workbench plan ... | head`): not an error.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (KeyboardInterrupt, CancelledError):
+        print("workbench: interrupted; everything finished before is kept", file=sys.stderr)
+        return 130
+    except (WorkbenchError, ValueError, OSError) as error:
+        print(f"workbench: {shown(error, 4000)}", file=sys.stderr)
+        return 1
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line as an argument parser."""
+    top = argparse.ArgumentParser(
+        prog="workbench",
+        description="See, change and measure how TensorRT takes over a neural network.",
+        epilog="MODEL is an ONNX file or a network of the zoo (`workbench inspect --zoo`).",
+    )
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, summary, add in options.COMMANDS:
+        command = commands.add_parser(name, help=summary, description=summary)
+        for add_group in add:
+            add_group(command)
+    return top
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,154 @@
+"""What several commands share: opening the model, asking the source, partitioning, printing."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import math
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from workbench import backends, zoo
+from workbench import model as models
+from workbench.cache import Cache
+from workbench.errors import MissingDependencyError, ModelError
+from workbench.model import Model
+from workbench.partitioning import Capability, Exclusion, Plan, plan
+from workbench.progress import Event, Progress
+from workbench.text import nearest, shown
+
+DEFAULT_THRESHOLD = 3
+FALLBACK_SOURCE = "tensorrt-11.1"
+
+
+def open_model(name: str, *, seed: int | None = None) -> Model:
+    """The model of a file, or of the zoo where there is no such file.
+
+    Raises:
+        ModelError: no file and no zoo network of that name, or a file that cannot be read.
+    """
+    if not Path(name).exists() and name in zoo.names():
+        return zoo.load(name, seed=seed)
+    if not Path(name).exists() and Path(name).suffix == "" and "/" not in name:
+        raise ModelError(
+            f"no file and no zoo network is called {shown(name)}{nearest(name, zoo.names())}; "
+            "`workbench inspect --zoo` lists the networks"
+        )
+    return models.load(name)
+
+
+def fixed(model: Model, batch: int, shapes: list[str]) -> Model:
+    """The model with concrete input shapes: `shapes` as given, else the batch put first.
+
+    Raises:
+        ValueError: a shape that is not ``INPUT=1x3x224x224``, or an extent left open.
+    """
+    wanted = dict(_parsed_shape(text) for text in shapes)
+    for spec in model.graph.inputs:
+        if spec.name in wanted or spec.shape is None:
+            continue
+        open_dims = [dim for dim in spec.shape if isinstance(dim, str)]
+        if not open_dims:
+            continue
+        shape = (batch if isinstance(spec.shape[0], str) else spec.shape[0], *spec.shape[1:])
+        if any(isinstance(dim, str) for dim in shape):
+            raise ValueError(
+                f"input {shown(spec.name)} has shape {shown(list(spec.shape))}; "
+                f"give all of it: --shape {shown(spec.name)}=1x3x224x224"
+            )
+        wanted[spec.name] = shape
+    return model.with_shapes(wanted) if wanted else model
+
+
+def _parsed_shape(text: str) -> tuple[str, tuple[int, ...]]:
+    name, _, extents = text.rpartition("=")
+    try:
+        return name, tuple(int(extent) for extent in extents.split("x"))
+    except ValueError:
+        raise ValueError(f"--shape {shown(text)}: expected INPUT=1x3x224x224") from None
+
+
+def ask(model: Model, source: str | None) -> Capability:
+    """Who takes what; without a source, the TensorRT parser or else the newest table."""
+    if source:
+        return backends.source(source).capability(model)
+    try:
+        return backends.source("tensorrt").capability(model)
+    except MissingDependencyError:
+        note(f"no TensorRT here; planning with the table of {FALLBACK_SOURCE} instead")
+        return backends.source(FALLBACK_SOURCE).capability(model)
+
+
+def planned(model: Model, given: argparse.Namespace) -> Plan:
+    """The plan the partition options ask for."""
+    exclude = Exclusion(
+        op_types=given.exclude_op, nodes=given.exclude_node, tensors=given.exclude_tensor
+    )
+    capability = ask(model, given.source)
+    return plan(model.graph, capability, policy=given.policy or "connected", exclude=exclude)
+
+
+def cache_of(given: argparse.Namespace) -> Cache | None:
+    """The plan cache, unless it was declined."""
+    return None if given.no_cache else Cache()
+
+
+def note(text: str) -> None:
+    """A remark on standard error, apart from the answer."""
+    print(f"workbench: {text}", file=sys.stderr)
+
+
+def print_json(value: Any) -> None:
+    """A value as JSON on standard output: dataclasses as objects, NaN and infinity as null."""
+    json.dump(plain(value), sys.stdout, indent=2, ensure_ascii=True)
+    print()
+
+
+def plain(value: Any) -> Any:
+    """A value as dicts, lists, strings and numbers."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+@contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """Progress on standard error: one line, rewritten; nothing where that is no terminal."""
+    from tqdm import tqdm
+
+    bar = tqdm(bar_format="{desc}{postfix}", disable=not sys.stderr.isatty(), leave=False)
+
+    def show(event: Event) -> None:
+        steps = f" {event.done}/{event.total}" if event.total else ""
+        bar.set_description_str(f"{event.phase}{steps} {shown(event.detail, 60)}")
+
+    try:
+        yield show
+    finally:
+        bar.close()
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the unit that reads best: ``12.3 µs``, ``4.56 ms``, ``1.20 s``."""
+    for unit, factor in (("s", 1.0), ("ms", 1e3), ("µs", 1e6)):
+        if seconds * factor >= 1 or unit == "µs":
+            return f"{seconds * factor:.3g} {unit}"
+    raise AssertionError
+
+
+def amount(value: float, unit: str = "") -> str:
+    """A number with a decimal prefix: ``4.09 G``, ``25.6 M``."""
+    for prefix, factor in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if abs(value) >= factor:
+            return f"{value / factor:.3g} {prefix}{unit}"
+    return f"{value:g} {unit}".rstrip()

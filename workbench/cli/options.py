@@ -1,0 +1,210 @@
+"""The arguments of every command, and nothing that is slow to import."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+Parser = argparse.ArgumentParser
+
+
+def count(text: str) -> int:
+    """A whole number from 1, as an argument type."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is below 1")
+    return value
+
+
+def counts(text: str) -> tuple[int, ...]:
+    """Whole numbers from 1 joined by commas, as an argument type."""
+    return tuple(count(part) for part in text.split(","))
+
+
+def words(text: str) -> tuple[str, ...]:
+    """Names joined by commas, as an argument type."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def model(command: Parser) -> None:
+    """MODEL and how to fix its dynamic extents."""
+    command.add_argument("model", metavar="MODEL", help="an ONNX file, or a network of the zoo")
+    shapes(command)
+
+
+def shapes(command: Parser) -> None:
+    """Extents of dynamic inputs."""
+    command.add_argument(
+        "--batch",
+        type=count,
+        default=1,
+        metavar="N",
+        help="first extent of every input (default 1)",
+    )
+    command.add_argument(
+        "--shape",
+        action="append",
+        default=[],
+        metavar="INPUT=1x3x224x224",
+        help="the whole shape of one input; can be given again",
+    )
+    command.add_argument("--seed", type=int, help="seed of a random zoo network (0)")
+
+
+def inspecting(command: Parser) -> None:
+    """`inspect`: MODEL may be left out for a list of the zoo."""
+    command.add_argument("model", metavar="MODEL", nargs="?", help="an ONNX file or a zoo network")
+    shapes(command)
+    command.add_argument("--zoo", action="store_true", help="list the networks of the zoo")
+    command.add_argument("--nodes", action="store_true", help="one line for each node")
+    as_json(command)
+
+
+def partitioning(command: Parser) -> None:
+    """Who is asked, and how the graph is divided."""
+    group = command.add_argument_group("partition")
+    group.add_argument(
+        "--source",
+        help="who says what can be taken: tensorrt (the parser installed here), tensorrt-8.6, "
+        "tensorrt-10.16, tensorrt-11.1, openvino, onnxruntime "
+        "(default: tensorrt, or tensorrt-11.1 where none is installed)",
+    )
+    group.add_argument(
+        "--min-subgraph-size",
+        "-t",
+        type=count,
+        metavar="N",
+        help="partition threshold: smallest number of operators worth an engine (default 3)",
+    )
+    group.add_argument("--policy", choices=("connected", "fewest"), help="default: connected")
+    group.add_argument(
+        "--preset", help="the rules of another framework: paddle, paddle_pir, onnxruntime, ..."
+    )
+    for flag, what in (
+        ("--exclude-op", "operator types"),
+        ("--exclude-node", "node names or patterns such as 'layer4/*'"),
+        ("--exclude-tensor", "tensors: the nodes that make or read them"),
+    ):
+        group.add_argument(
+            flag, type=words, default=(), metavar="A,B", help=f"keep out of engines: {what}"
+        )
+
+
+def planning(command: Parser) -> None:
+    """Questions to a plan."""
+    group = command.add_argument_group("questions")
+    group.add_argument("--why", metavar="NODE", help="why this node is where it is")
+    group.add_argument(
+        "--apart", nargs=2, metavar=("A", "B"), help="why two nodes are not in the same engine"
+    )
+    group.add_argument(
+        "--what-if", action="store_true", help="which operator type, if taken, saves most engines"
+    )
+    group.add_argument(
+        "--nodes", action="store_true", help="one line for each node and its verdict"
+    )
+    group.add_argument("--figure", type=Path, metavar="FILE", help="draw the threshold curve")
+    as_json(command)
+
+
+def building(command: Parser) -> None:
+    """How engines are built."""
+    group = command.add_argument_group("build")
+    group.add_argument("--backend", default="openvino", help="what builds engines (openvino)")
+    group.add_argument("--native", default="onnxruntime", help="what runs the rest (onnxruntime)")
+    group.add_argument("--threads", type=count, default=1, help="CPU threads an engine may use (1)")
+    group.add_argument("--timeout", type=float, metavar="SECONDS", help="limit for one engine")
+    group.add_argument("--strict", action="store_true", help="fail where an engine cannot be built")
+    group.add_argument(
+        "--no-cache", action="store_true", help="neither read nor write cached plans"
+    )
+
+
+def output(command: Parser) -> None:
+    """Where the hybrid goes."""
+    command.add_argument("--out", type=Path, metavar="PATH", help="save the hybrid here")
+
+
+def running(command: Parser) -> None:
+    """What goes in, what is compared."""
+    group = command.add_argument_group("run")
+    group.add_argument(
+        "--input",
+        action="append",
+        default=[],
+        metavar="NAME=FILE.npy",
+        help="an input from a file; inputs not given are random, from --seed",
+    )
+    group.add_argument("--out", type=Path, metavar="FILE.npz", help="write the outputs here")
+    group.add_argument(
+        "--reference", metavar="BACKEND", help="also run the whole model there and compare"
+    )
+    group.add_argument(
+        "--seconds", type=float, default=1.0, help="time spent on measuring latency (1; 0: none)"
+    )
+
+
+def data(command: Parser) -> None:
+    """Labelled data and its preprocessing."""
+    group = command.add_argument_group("labelled data")
+    group.add_argument(
+        "--data",
+        metavar="PATH",
+        help="a folder with val_list.txt, an .npz, `digits` or `noisy-digits`",
+    )
+    group.add_argument("--list-file", default="val_list.txt", help="lines of `path label`")
+    group.add_argument("--resize", type=count, help="shorter side in pixels (256)")
+    group.add_argument("--crop", type=count, help="centre crop in pixels (224)")
+    group.add_argument("--mean", type=words, help="one number for each channel")
+    group.add_argument("--std", type=words, help="one number for each channel")
+    group.add_argument("--scale", type=float, help="factor on pixel values (1/255)")
+    group.add_argument("--limit", type=count, help="use only the first N items")
+
+
+def studying(command: Parser) -> None:
+    """What a study compares."""
+    command.add_argument("models", metavar="MODEL", nargs="+", help="ONNX files or zoo networks")
+    command.add_argument("--seed", type=int, help="seed of random zoo networks (0)")
+    command.add_argument(
+        "--thresholds", type=counts, default=(1, 3, 5, 10), metavar="A,B", help="1,3,5,10"
+    )
+    command.add_argument("--batches", type=counts, default=(1,), metavar="A,B", help="1")
+    command.add_argument("--backends", type=words, default=("openvino",), metavar="A,B")
+    command.add_argument("--native", default="onnxruntime", help="what runs the rest")
+    command.add_argument("--threads", type=count, default=1)
+    command.add_argument(
+        "--seconds", type=float, default=2.0, help="measuring time a configuration"
+    )
+    command.add_argument("--out", type=Path, default=Path("out/study"), metavar="FOLDER")
+    command.add_argument("--format", choices=("csv", "parquet", "json"), default="csv")
+    command.add_argument("--fresh", action="store_true", help="start over instead of resuming")
+
+
+def demonstrating(command: Parser) -> None:
+    """`demo`: where its results go."""
+    command.add_argument("--out", type=Path, default=Path("out/demo"), metavar="FOLDER")
+
+
+def as_json(command: Parser) -> None:
+    """Machine-readable output."""
+    command.add_argument("--json", action="store_true", help="print JSON instead of text")
+
+
+COMMANDS = (
+    ("inspect", "what a model holds: operators, shapes, parameters, FLOPs", (inspecting,)),
+    (
+        "plan",
+        "which nodes TensorRT takes, why not the rest, and the subgraphs",
+        (model, partitioning, planning),
+    ),
+    ("build", "build the engines of a partition", (model, partitioning, building, output)),
+    (
+        "run",
+        "run a model or a saved hybrid and measure it",
+        (model, partitioning, building, running),
+    ),
+    ("study", "measure thresholds x batches x backends", (studying, partitioning, data)),
+    ("demo", "the study of the README: digits and Inception v1", (demonstrating,)),
+    ("doctor", "what is installed and usable here, and what to install", (as_json,)),
+)
+"""Name, summary, and the groups of arguments of each command."""
