@@ -21,9 +21,9 @@ check: environment-dev
 bench: environment-dev
 	$(PYTEST) tests/bench -m bench -s -o filterwarnings=default
 
-lab: environment
-	$(BIN)/python scripts/bootstrap.py lab
-	$(BIN)/jupyter lab notebooks
+lab:
+	@$(PYTHON) scripts/bootstrap.py lab
+	$(BIN)/jupyter lab --notebook-dir=notebooks
 
 environment:
 	@$(PYTHON) scripts/bootstrap.py

@@ -10,6 +10,9 @@ from workbench.cli import common
 from workbench.text import aligned
 
 
+ABILITIES = {"capability": "says what it takes", "build": "builds", "run": "runs"}
+
+
 def run(given: argparse.Namespace) -> int:
     """Try every backend; the exit status is 1 if none can run a model here."""
     reports = backends.survey()
@@ -19,12 +22,15 @@ def run(given: argparse.Namespace) -> int:
         print(f"workbench {__version__}, Python {platform.python_version()}, {platform.platform()}")
         print()
         rows = [
-            (r.name, r.version or "not installed", "yes" if r.usable else "no", r.why_not)
-            for r in reports
+            (report.name, report.version or "–", *(_tick(report, what) for what in ABILITIES))
+            for report in reports
         ]
-        print(aligned(("backend", "version", "usable", "why not"), rows))
-        remedies = dict.fromkeys(r.remedy for r in reports if r.remedy)
-        if remedies:
-            print("\nTo get the rest:")
-            print("\n".join(f"  {remedy}" for remedy in remedies))
+        print(aligned(("backend", "version", *ABILITIES.values()), rows))
+        for report in reports:
+            if report.why_not:
+                print(f"\n{report.name}: {report.why_not}\n  to change that: {report.remedy}")
     return 0 if any(report.usable for report in reports) else 1
+
+
+def _tick(report: backends.Report, ability: str) -> str:
+    return "yes" if ability in report.can else "no"
