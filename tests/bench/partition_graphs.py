@@ -39,7 +39,7 @@ class Net:
 
 
 def resnet(count: int, seed: int = 0) -> Graph:
-    """Residual blocks of three convolutions, every eighth one an inception block of four branches."""
+    """Residual blocks of three convolutions, every eighth one a block of four branches."""
     net, rng, x = Net(), random.Random(seed), "x"
     while len(net.nodes) < count:
         size = rng.choice((256, 1024, 4096))

@@ -28,9 +28,7 @@ def torch_partitions(graph: Graph, capability: Capability) -> tuple[float, dict[
     for place in graph.order:
         node = graph.nodes[place]
         args = tuple(value[name] for name in node.inputs if name in value)
-        value[node.outputs[0]] = made.create_node(
-            "call_function", _anything, args, name=node.name
-        )
+        value[node.outputs[0]] = made.create_node("call_function", _anything, args, name=node.name)
     made.output(tuple(value[spec.name] for spec in graph.outputs))
 
     class Support(OperatorSupportBase):

@@ -1,4 +1,4 @@
-"""Random graphs, and a checker of partitions written apart from the planner: sets and searches only."""
+"""Random graphs, and a checker of partitions written apart from the planner: sets and searches."""
 
 from __future__ import annotations
 
@@ -168,10 +168,10 @@ def faults(partition: Partition, taken: set[str], *, whole: bool) -> list[str]:
     mixed = {n: part[n] if n in engines else n for n in apart}
     if has_cycle(quotient(graph, mixed)):
         found.append("P5 cycle of engines")
-    if [*partition.order] and sorted(partition.order) != sorted(set(part.values())):
+    if sorted(partition.order) != sorted(set(part.values())):
         found.append("order names every part once")
     rank = {p: i for i, p in enumerate(partition.order)}
-    if any(rank[a] >= rank[b] for a, b in quotient(graph, apart)):
+    if any(rank.get(a, 0) >= rank.get(b, 0) for a, b in quotient(graph, apart)):
         found.append("order breaks an edge")
     for kind, i in partition.order:
         sub = (partition.subgraphs if kind == "engine" else partition.native)[i]
