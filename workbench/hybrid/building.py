@@ -6,6 +6,7 @@ was built before something went wrong stays in the cache.
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -64,6 +65,7 @@ def build(
         PartitionError: the partition is of another model, or cuts a tensor no array can hold.
         ModelError: a part cannot be cut out of the model.
         ValueError: the config has shapes for an input that is not there.
+        TypeError: a backend that cannot be sent to the worker process.
         CancelledError: `cancel` was set.
     """
     _check(model, partition)
@@ -222,7 +224,16 @@ def _steps(partition: Partition) -> list[tuple[str, Subgraph]]:
 
 
 def _backend(asked: Backend | str) -> Backend:
-    return backends.get(asked) if isinstance(asked, str) else asked
+    if isinstance(asked, str):
+        return backends.get(asked)
+    try:
+        pickle.dumps(asked)
+    except Exception as error:
+        raise TypeError(
+            f"backend {shown(asked.name)} cannot be sent to the builder process ({shown(error)}); "
+            "give one that pickles, or its name"
+        ) from error
+    return asked
 
 
 def _check(model: Model, partition: Partition) -> None:
