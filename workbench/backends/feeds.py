@@ -70,7 +70,7 @@ def checked_buffers(
     outputs: Sequence[TensorSpec],
     ranges: Mapping[str, ShapeRange],
 ) -> dict[str, np.ndarray]:
-    """Tensor name -> the buffer itself, or a view of all of it, fit to be read and written in place by a backend.
+    """Tensor name -> the buffer itself or a view of all of it, for a backend to use in place.
 
     Raises:
         DataError: a buffer is missing, unknown, of another dtype or shape, not C-contiguous, not

@@ -231,10 +231,12 @@ def _onnx() -> Any:
 
 
 def _evaluator(model: bytes) -> Any:
-    _onnx()
+    onnx = _onnx()
     from onnx.reference import ReferenceEvaluator
 
-    return ReferenceEvaluator(model, new_ops=replacements())
+    proto = onnx.load_model_from_string(model)
+    opsets = {item.domain: item.version for item in proto.opset_import}
+    return ReferenceEvaluator(proto, new_ops=replacements(opsets.get("", 1)))
 
 
 def _layers(graph: Graph) -> Graph:

@@ -19,10 +19,12 @@ from workbench.graph import Graph, Node, TensorSpec
 _BLOCKED = "com.microsoft.nchwc"
 _REORDERS = frozenset({"ReorderInput", "ReorderOutput"})
 _BLOCKED_SUFFIX = re.compile(r"(_bn|_mul)?_nchwc$")
+_INSERTED_CAST = "InsertedPrecisionFreeCast_"
+_SHORT = {"float": "float32", "double": "float64"}
 _DTYPES = {
-    value: name.lower().removesuffix("fn").replace("float8e4m3", "float8e4m3fn")
+    value: _SHORT.get(name.lower(), name.lower())
     for name, value in onnx.TensorProto.DataType.items()
-} | {onnx.TensorProto.FLOAT: "float32", onnx.TensorProto.DOUBLE: "float64"}
+}
 
 
 def optimize(
@@ -74,8 +76,10 @@ def layer_graph(graph: Graph, proto: onnx.ModelProto) -> Graph:
     attribution = attributed(graph, _claims(graph, proto), reads)
     specs = {spec.name: spec for spec in (*graph.tensors, *graph.inputs, *graph.outputs)}
     specs |= {info.name: _spec(info) for info in proto.graph.value_info}
+    dtypes = {name: spec.dtype for name, spec in specs.items()}
+    dtypes |= {tensor.name: _DTYPES.get(tensor.data_type, "") for tensor in proto.graph.initializer}
     nodes = [
-        _layer(node, attribution.origin[node.name], stored, specs, graph)
+        _layer(node, attribution.origin[node.name], stored, _precision(node, dtypes))
         for node in proto.graph.node
     ]
     nodes += unrun_layers(attribution, attribution.origin)
@@ -97,7 +101,9 @@ def _claims(graph: Graph, proto: onnx.ModelProto) -> dict[str, list[str]]:
         if node.domain == _BLOCKED and node.op_type == "ReorderOutput"
     }
     for node in proto.graph.node:
-        if node.domain == _BLOCKED and node.op_type in _REORDERS:
+        if node.name.startswith(_INSERTED_CAST) or (
+            node.domain == _BLOCKED and node.op_type in _REORDERS
+        ):
             claims[node.name] = []
             continue
         tensors = {*node.output, *(shown_as.get(name, "") for name in node.output)}
@@ -109,18 +115,24 @@ def _claims(graph: Graph, proto: onnx.ModelProto) -> dict[str, list[str]]:
     return claims
 
 
-def _layer(
-    node: onnx.NodeProto,
-    origin: tuple[str, ...],
-    stored: set[str],
-    specs: Mapping[str, TensorSpec],
-    graph: Graph,
-) -> Node:
+def _precision(node: onnx.NodeProto, dtypes: dict[str, str]) -> str:
+    """The dtype a node computes in; notes the dtypes of outputs that had none so far.
+
+    ONNX Runtime casts around nodes it has no kernel for and gives the tensors between new names.
+    These are of the type cast to, and where nothing is cast, of the type that goes in.
+    """
+    to = next((_DTYPES.get(item.i, "") for item in node.attribute if item.name == "to"), "")
+    given = next((dtypes[name] for name in node.input if dtypes.get(name)), "")
+    for name in node.output:
+        if not dtypes.get(name):
+            dtypes[name] = to if node.op_type == "Cast" else given
+    return next((dtypes[name] for name in node.output if name), "")
+
+
+def _layer(node: onnx.NodeProto, origin: tuple[str, ...], stored: set[str], precision: str) -> Node:
     domain = (node.domain or NAME) if origin else LAYER_DOMAIN
-    old = [tensor for name in origin for tensor in graph.nodes[graph.position[name]].makes]
-    computed = [specs[name].dtype for name in (*node.output, *reversed(old)) if name in specs]
     attributes = {
-        "precision": next(filter(None, computed), ""),
+        "precision": precision,
         "kernel": f"{node.domain or 'ai.onnx'}.{node.op_type}",
         "layout": "blocked" if node.domain == _BLOCKED else "",
     }

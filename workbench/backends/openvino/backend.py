@@ -135,9 +135,10 @@ def _narrow(imported: Any, inputs: Sequence[TensorSpec], ranges: Mapping[str, Sh
         if shape.rank.is_static
     }
     tried |= {name: list(limits.opt) for name, limits in ranges.items() if name in names}
+    trial = imported.clone()
     try:
-        imported.reshape({name: ov.PartialShape(shape) for name, shape in tried.items()})
-        fixed = all(port.get_partial_shape().is_static for port in imported.outputs)
+        trial.reshape({name: ov.PartialShape(shape) for name, shape in tried.items()})
+        fixed = all(port.get_partial_shape().is_static for port in trial.outputs)
     except RuntimeError:
         fixed = False
     bounded = {
@@ -145,7 +146,8 @@ def _narrow(imported: Any, inputs: Sequence[TensorSpec], ranges: Mapping[str, Sh
         for name, r in ranges.items()
         if name in names
     }
-    imported.reshape({**open_shapes, **bounded})
+    if bounded:
+        imported.reshape(bounded)
     return fixed
 
 

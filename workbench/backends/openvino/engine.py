@@ -34,7 +34,7 @@ class OpenVINOEngine:
     def __init__(
         self, record: Mapping[str, Any], *, compiled: Any = None, blob: memoryview | None = None
     ) -> None:
-        """One of `compiled` and `blob` must be given; `record` is what `serialize` writes."""
+        """Exactly one of `compiled` and `blob` is given; `record` is what `serialize` writes."""
         self._record = record
         self._compiled = compiled
         self._blob = blob
@@ -77,28 +77,26 @@ class OpenVINOEngine:
 
     def serialize(self) -> bytes:
         """The plan: a record, layers among it, and OpenVINO's blob, under one checksum."""
-        blob = self._blob if self._blob is not None else self.compiled().export_model().getvalue()
-        return pack(NAME, self._record, {_BLOB: blob})
+        return pack(NAME, self._record, {_BLOB: self._exported()})
 
     def compiled(self) -> Any:
         """The compiled model, imported once and kept."""
         with self._lock:
             if self._compiled is None:
-                self._compiled = self._imported({})
+                self._compiled = self._imported(self._exported(), {})
             return self._compiled
 
     def timed(self) -> Any:
         """A second compiled model of the same plan, with timing of each kernel switched on."""
-        if self._blob is None:
-            self._blob = memoryview(self.compiled().export_model().getvalue())
-        return self._imported({"PERF_COUNT": True})
+        return self._imported(self._exported(), {"PERF_COUNT": True})
 
-    def _imported(self, more: Mapping[str, Any]) -> Any:
-        assert self._blob is not None
+    def _exported(self) -> bytes | memoryview:
+        return self._compiled.export_model().getvalue() if self._blob is None else self._blob
+
+    def _imported(self, blob: bytes | memoryview, more: Mapping[str, Any]) -> Any:
+        settings = {**self._record["properties"], **more}
         try:
-            return core().import_model(
-                bytes(self._blob), DEVICE, {**self._record["properties"], **more}
-            )
+            return core().import_model(bytes(blob), DEVICE, settings)
         except Exception as error:
             raise RunError(
                 f"OpenVINO refused the plan of {shown(self._record['model'])}: {words(error)}; "
@@ -148,7 +146,7 @@ class OpenVINOSession:
 
         Where output shapes depend on the shapes of the inputs, the first call runs into memory of
         OpenVINO and compares shapes: OpenVINO would write past the end of a buffer too small. Where
-        they depend on values, every call does.
+        they depend on values, every call does. Values of 64-bit integers are not looked at here.
 
         Raises:
             DataError: a buffer that does not fit.
