@@ -7,6 +7,7 @@ models are drawn as text, never as mathematics.
 
 from __future__ import annotations
 
+from workbench.plot.curve import CurveNumbers, curve_numbers, threshold_curve
 from workbench.plot.figures import save_figures
 from workbench.plot.numbers import (
     AccuracyNumbers,
@@ -20,7 +21,7 @@ from workbench.plot.rows import accuracy, latency
 from workbench.plot.scatter import tradeoff
 
 __all__ = [
-    "AccuracyNumbers", "LatencyNumbers", "TradeoffNumbers", "accuracy", "accuracy_numbers",
-    "latency", "latency_numbers", "save_figures", "tradeoff",
-    "tradeoff_numbers",
+    "AccuracyNumbers", "CurveNumbers", "LatencyNumbers", "TradeoffNumbers", "accuracy",
+    "accuracy_numbers", "curve_numbers", "latency", "latency_numbers", "save_figures",
+    "threshold_curve", "tradeoff", "tradeoff_numbers",
 ]  # fmt: skip

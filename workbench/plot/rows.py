@@ -34,8 +34,8 @@ from workbench.study import Study
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-STRETCH = 1.3
-"""Samples beyond this many times the largest 90th percentile are drawn at the edge, as arrows."""
+STRETCH = 1.5
+"""Samples beyond this many times the largest 75th percentile are drawn at the edge, as arrows."""
 
 
 def own_axes(study: Study, rows: int) -> Axes:
@@ -85,15 +85,25 @@ def latency(
     ax.set_xlim(0, edge * factor)
     ax.set_xlabel(f"{'latency' if clock == 'wall' else 'processor time'} of a run ({unit})", size=8)
     first = rows[0].configuration
-    title(ax, heading(first), subtitle(study, first, "every sample; median with 95 % interval"))
+    title(ax, heading(first), subtitle(study, first, _legend(rows, edge, base is not None)))
     ax.grid(axis="x", color=PALE, lw=0.6)
     return ax
+
+
+def _legend(rows: list[LatencyNumbers], edge: float, shaded: bool) -> str:
+    """What the marks mean, as far as they are there."""
+    parts = ["every sample, median with 95 % interval"]
+    if shaded:
+        parts.append("dashed: baseline")
+    if any(max(row.samples) > edge for row in rows):
+        parts.append("arrows: samples beyond the edge")
+    return "; ".join(parts)
 
 
 def _edge(rows: list[LatencyNumbers]) -> float:
     """Where the axis ends: far enough for nearly all samples and for every interval."""
     most = max(max(row.samples) for row in rows)
-    usual = max(float(np.percentile(row.samples, 90)) for row in rows)
+    usual = max(float(np.percentile(row.samples, 75)) for row in rows)
     ends = max((row.high for row in rows if math.isfinite(row.high)), default=0.0)
     return max(min(usual * STRETCH, most * 1.04), ends * 1.05)
 
@@ -172,7 +182,9 @@ def accuracy(
     ax.set_xlim(*_percent_limits(rows))
     ax.set_xlabel(f"top-{k} accuracy (%)", size=8)
     first = rows[0]
-    count = f"{first.share.count} labelled pictures, 95 % interval"
+    count = f"{first.share.count} labelled pictures; 95 % interval" + (
+        "; grey: baseline's" if base else ""
+    )
     title(ax, heading(first.configuration), subtitle(study, first.configuration, count))
     ax.grid(axis="x", color=PALE, lw=0.6)
     return ax

@@ -113,7 +113,10 @@ def _frontier(ax: Axes, points: list[TradeoffNumbers], factor: float, scale: flo
 def _limits(
     ax: Axes, points: list[TradeoffNumbers], factor: float, scale: float, quality: str
 ) -> None:
-    ax.set_xlim(0, max(p.seconds_high for p in points) * factor * 1.12)
+    first = min(p.seconds_low for p in points) * factor
+    last = max(p.seconds_high for p in points) * factor
+    room = 0.08 * max(last - first, 0.25 * last)
+    ax.set_xlim(max(0.0, first - room), last + room)
     low = min(p.quality_low for p in points) * scale
     high = max(p.quality_high for p in points) * scale
     margin = max(0.12 * (high - low), 0.5)

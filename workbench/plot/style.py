@@ -119,6 +119,11 @@ def footnote(figure: Figure, study: Study, *remarks: str) -> None:
         [*remarks, f"Measured by {'; '.join(measured)}.", f"{machine.processor}, "
          f"{plural(machine.usable_cores, 'core')}{threads}, {machine.date[:10]}."]
     )  # fmt: skip
+    small_print(figure, text)
+
+
+def small_print(figure: Figure, text: str) -> None:
+    """Words at the foot of a figure, wrapped to its width."""
     room = int(figure.get_figwidth() * 18)
     figure.supxlabel(
         "\n".join(textwrap.wrap(shown(text, 2000), room)),

@@ -86,7 +86,8 @@ def _harmless(cell: str | None) -> str | None:
     if cell is None:
         return None
     safe = shown(cell, 1000)
-    return f"'{safe}" if cell.lstrip()[:1] in tuple("=+-@") or cell[:1] in "\t\r\n" else safe
+    formula = cell.startswith(("\t", "\r", "\n")) or cell.lstrip().startswith(("=", "+", "-", "@"))
+    return f"'{safe}" if formula else safe
 
 
 def read(path: Path) -> Study:
@@ -101,18 +102,16 @@ def read(path: Path) -> Study:
         if suffix == ".parquet":
             record = _parquet_record(path)
         elif suffix == ".json":
-            record = decoded(path.read_bytes())
+            record = decoded(journal.content(path))
         else:
             return of_journal(path)
         if not isinstance(record, Mapping) or record.get("format") != FORMAT:
             raise StudyError("not a file that Study.save wrote, or of a newer version")
         return _study(record)
     except StudyError as error:
+        if str(error).startswith(shown(path)):
+            raise
         raise StudyError(f"{shown(path)}: {error}") from error
-    except OSError as error:
-        raise StudyError(
-            f"{shown(path)}: cannot be read ({shown(error.strerror or error)}); check the path"
-        ) from error
 
 
 def _parquet_record(path: Path) -> Any:
@@ -120,7 +119,8 @@ def _parquet_record(path: Path) -> Any:
     from pyarrow import parquet
 
     try:
-        metadata = parquet.read_schema(path).metadata or {}
+        source = pyarrow.BufferReader(journal.content(path))
+        metadata = parquet.read_schema(source).metadata or {}
     except pyarrow.ArrowInvalid as error:
         raise StudyError(f"not a Parquet file ({shown(error)})") from error
     if _PARQUET_KEY not in metadata:

@@ -7,7 +7,10 @@ is opened again. A line damaged anywhere else is an error, because numbers would
 
 from __future__ import annotations
 
+import errno
 import os
+import re
+import stat
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +23,16 @@ from workbench.study.design import StudyPlan
 from workbench.text import listed, shown
 
 FORMAT = "workbench study journal 1"
+
+
+_HEAD = encoded({"format": FORMAT})[:-1]
+_BEGUN = re.compile(
+    rb"[0-9a-f]{0,8}|[0-9a-f]{8} ("
+    + b"|".join(re.escape(_HEAD[:end].encode()) for end in range(len(_HEAD)))
+    + rb"|" + re.escape(_HEAD.encode()) + rb".*)",
+    re.DOTALL,
+)  # fmt: skip
+"""What a journal cut in its first line looks like; anything else is someone's own file."""
 
 
 def packed(record: Mapping[str, Any]) -> bytes:
@@ -36,12 +49,7 @@ def records(path: Path) -> tuple[list[dict[str, Any]], int]:
     Raises:
         StudyError: no such file, not a journal, or a damaged line that is not the last one.
     """
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise StudyError(
-            f"{shown(path)}: cannot be read ({shown(error.strerror)}); check the path"
-        ) from error
+    raw = content(path)
     lines = raw.splitlines(keepends=True)
     found: list[dict[str, Any]] = []
     used = 0
@@ -56,9 +64,26 @@ def records(path: Path) -> tuple[list[dict[str, Any]], int]:
             break
         found.append(record)
         used += len(line)
-    if lines and (not found or found[0].get("format") != FORMAT):
+    ours = found[0].get("format") == FORMAT if found else bool(_BEGUN.fullmatch(raw[:60]))
+    if not ours:
         raise StudyError(f"{shown(path)}: is not the journal of a study; choose another file")
     return found, used
+
+
+def content(path: Path) -> bytes:
+    """The bytes of a regular file.
+
+    Raises:
+        StudyError: it is something else, such as a device that never ends, or cannot be read.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise StudyError(f"{shown(path)}: cannot be read (it is no regular file)")
+        return path.read_bytes()
+    except OSError as error:
+        raise StudyError(
+            f"{shown(path)}: cannot be read ({shown(error.strerror)}); check the path"
+        ) from error
 
 
 def _unpacked(line: bytes) -> dict[str, Any] | None:
@@ -118,7 +143,7 @@ class Journal:
         size = os.fstat(self._descriptor).st_size
         try:
             if os.write(self._descriptor, line) != len(line):
-                raise OSError(28, "no space left")
+                raise OSError(errno.ENOSPC, "no space left")
             os.fsync(self._descriptor)
         except OSError as error:
             os.ftruncate(self._descriptor, size)
@@ -148,6 +173,8 @@ class Journal:
 def _opened(path: Path) -> int:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():
+            raise OSError(errno.EINVAL, "it is no regular file")
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
     except OSError as error:
         raise StudyError(
