@@ -17,7 +17,7 @@ from workbench import model as models
 from workbench.cache import Cache
 from workbench.errors import MissingDependencyError, ModelError
 from workbench.model import Model
-from workbench.partitioning import Capability, Exclusion, Plan, plan
+from workbench.partitioning import PRESETS, Capability, Exclusion, Plan, Preset, plan
 from workbench.progress import Event, Progress
 from workbench.text import nearest, shown
 
@@ -31,14 +31,15 @@ def open_model(name: str, *, seed: int | None = None) -> Model:
     Raises:
         ModelError: no file and no zoo network of that name, or a file that cannot be read.
     """
-    if not Path(name).exists() and name in zoo.names():
-        return zoo.load(name, seed=seed)
-    if not Path(name).exists() and Path(name).suffix == "" and "/" not in name:
+    known = (*zoo.names(), *zoo.aliases())
+    if Path(name).exists() or Path(name).suffix or "/" in name:
+        return models.load(name)
+    if name not in known:
         raise ModelError(
-            f"no file and no zoo network is called {shown(name)}{nearest(name, zoo.names())}; "
+            f"no file and no zoo network is called {shown(name)}{nearest(name, known)}; "
             "`workbench inspect --zoo` lists the networks"
         )
-    return models.load(name)
+    return zoo.load(name) if seed is None else zoo.load(name, seed=seed)
 
 
 def fixed(model: Model, batch: int, shapes: list[str]) -> Model:
@@ -54,13 +55,12 @@ def fixed(model: Model, batch: int, shapes: list[str]) -> Model:
         open_dims = [dim for dim in spec.shape if isinstance(dim, str)]
         if not open_dims:
             continue
-        shape = (batch if isinstance(spec.shape[0], str) else spec.shape[0], *spec.shape[1:])
-        if any(isinstance(dim, str) for dim in shape):
+        if open_dims != [spec.shape[0]]:
             raise ValueError(
                 f"input {shown(spec.name)} has shape {shown(list(spec.shape))}; "
                 f"give all of it: --shape {shown(spec.name)}=1x3x224x224"
             )
-        wanted[spec.name] = shape
+        wanted[spec.name] = (batch, *(dim for dim in spec.shape[1:] if isinstance(dim, int)))
     return model.with_shapes(wanted) if wanted else model
 
 
@@ -84,12 +84,31 @@ def ask(model: Model, source: str | None) -> Capability:
 
 
 def planned(model: Model, given: argparse.Namespace) -> Plan:
-    """The plan the partition options ask for."""
-    exclude = Exclusion(
-        op_types=given.exclude_op, nodes=given.exclude_node, tensors=given.exclude_tensor
-    )
+    """The plan the partition options ask for.
+
+    Raises:
+        ValueError: both a policy and a preset, which has its own.
+    """
+    exclude = Exclusion(given.exclude_op, given.exclude_node, given.exclude_tensor)
     capability = ask(model, given.source)
-    return plan(model.graph, capability, policy=given.policy or "connected", exclude=exclude)
+    if not given.preset:
+        return plan(model.graph, capability, policy=given.policy or "connected", exclude=exclude)
+    if given.policy:
+        raise ValueError("--preset has a policy of its own; leave --policy out")
+    return preset(given.preset).plan(model.graph, capability, exclude=exclude)
+
+
+def preset(name: str) -> Preset:
+    """The preset of this name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if name not in PRESETS:
+        raise ValueError(
+            f"no preset {shown(name)}{nearest(name, PRESETS)}; presets are {', '.join(PRESETS)}"
+        )
+    return PRESETS[name]
 
 
 def cache_of(given: argparse.Namespace) -> Cache | None:

@@ -9,7 +9,6 @@ from workbench import __version__, backends
 from workbench.cli import common
 from workbench.text import aligned
 
-
 ABILITIES = {"capability": "says what it takes", "build": "builds", "run": "runs"}
 
 

@@ -18,9 +18,9 @@ def run(given: argparse.Namespace) -> int:
         print(_zoo_table())
         return 0
     model = common.open_model(given.model, seed=given.seed)
-    if given.shape:
+    if given.shape or given.batch != 1:
         model = common.fixed(model, given.batch, given.shape)
-    numbers = models.statistics(model, sizes={"N": given.batch})
+    numbers = models.statistics(model)
     if given.json:
         common.print_json({"name": model.name, "opsets": model.opsets, "statistics": numbers})
         return 0

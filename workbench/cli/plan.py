@@ -6,7 +6,7 @@ import argparse
 from collections import Counter
 
 from workbench.cli import common
-from workbench.partitioning import PRESETS, Partition, Plan, explain, what_if, why_apart
+from workbench.partitioning import Code, Partition, Plan, explain, what_if, why_apart
 from workbench.text import aligned, plural, shown
 
 
@@ -30,10 +30,10 @@ def run(given: argparse.Namespace) -> int:
 
 def partition_of(made: Plan, given: argparse.Namespace) -> Partition:
     """The partition at the threshold asked for: the option's, the preset's, or the default."""
-    if given.min_subgraph_size:
-        return made.at(given.min_subgraph_size)
-    preset = PRESETS[given.preset] if given.preset else None
-    return made.at(preset.smallest if preset else common.DEFAULT_THRESHOLD)
+    if not given.preset:
+        return made.at(given.min_subgraph_size or common.DEFAULT_THRESHOLD)
+    preset = common.preset(given.preset)
+    return made.at(preset.threshold(given.min_subgraph_size), max_engines=preset.max_engines)
 
 
 def _summary(made: Plan, partition: Partition) -> None:
@@ -72,7 +72,7 @@ def _refusals(partition: Partition) -> None:
     kinds: dict[tuple[str, str, str], int] = Counter(
         (partition.graph.node(v.node).op_type, v.code, v.reason)
         for v in partition.verdicts
-        if not v.taken and v.code not in ("folded", "below_min_size")
+        if v.code not in (Code.TAKEN, Code.FOLDED, Code.BELOW_MIN_SIZE)
     )
     if kinds:
         rows = [(n, op, code, reason) for (op, code, reason), n in kinds.items()]
@@ -90,23 +90,24 @@ def _node_table(partition: Partition) -> str:
 
 def _answer(made: Plan, partition: Partition, given: argparse.Namespace) -> None:
     if given.why:
-        print(explain(partition, given.why))
+        print(explain(partition, given.why).text)
     if given.apart:
-        print(why_apart(partition, *given.apart))
+        print(why_apart(partition, *given.apart).text)
     if given.what_if:
-        rows = [
-            (w.op_type, w.nodes, w.engines_removed, w.nodes_gained)
-            for w in what_if(made, partition.min_subgraph_size)
-        ]
-        print(
-            aligned(("if it took", "nodes of it", "engines fewer", "nodes more in engines"), rows)
-        )
+        found = what_if(made, partition.min_subgraph_size)
+        rows = [(w.op_type, w.nodes, w.engines_fewer, w.nodes_gained, w.engines) for w in found]
+        header = ("if it took", "nodes of it", "engines fewer", "nodes gained", "engines then")
+        print(aligned(header, rows) if rows else "no node is native because of what it is")
 
 
 def _draw(made: Plan, given: argparse.Namespace) -> None:
     from workbench import plot
 
-    figure = plot.threshold_curve(made).figure
+    axes = plot.threshold_curve(
+        made.curve(), made.recommended(), nodes=len(made.graph.nodes), name=made.graph.name
+    )
+    figure = axes[0].get_figure(root=True)
+    assert figure is not None
     figure.savefig(given.figure)
     common.note(f"drew {given.figure}")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from workbench import hybrid, measure
-from workbench.backends.base import Engine, Outputs
+from workbench.backends.base import Engine, Feeds, Outputs, Session
 from workbench.cli import build as building
 from workbench.cli import common
 from workbench.errors import DataError, ModelError
@@ -24,26 +24,31 @@ def run(given: argparse.Namespace) -> int:
         outputs = session.run(feeds)
         print(_output_table(outputs))
         if given.out:
-            np.savez(given.out, **outputs)
+            np.savez(given.out, allow_pickle=False, **outputs)
             print(f"wrote {given.out}")
         if given.reference:
             _compare(model, engine, feeds, given)
         if given.seconds > 0:
-            timed = measure.latency({"run": lambda: session.run(feeds)}, seconds=given.seconds)[
-                "run"
-            ]
-            low, high = timed.interval
-            print(
-                f"latency {common.duration(timed.median)} "
-                f"(95 % interval {common.duration(low)} to {common.duration(high)}, "
-                f"{len(timed.samples)} samples, {shown(engine.backend)}, wall time)"
-            )
+            _time(session, engine, feeds, given.seconds)
     return 0
+
+
+def _time(session: Session, engine: Engine, feeds: Feeds, seconds: float) -> None:
+    def call() -> None:
+        session.run(feeds)
+
+    (timed,) = measure.latency({"run": call}, seconds=seconds)
+    low, high = timed.interval
+    print(
+        f"latency {common.duration(timed.median)} "
+        f"(95 % interval {common.duration(low)} to {common.duration(high)}, "
+        f"{len(timed.samples)} samples, {shown(engine.backend)}, wall time)"
+    )
 
 
 def _opened(given: argparse.Namespace) -> tuple[Model | None, Engine]:
     path = Path(given.model)
-    if path.exists() and hybrid.is_hybrid(path):
+    if path.is_dir() or path.suffix == ".hybrid":
         return None, hybrid.open(path)
     model = common.fixed(common.open_model(given.model, seed=given.seed), given.batch, given.shape)
     return model, building.build(model, given)

@@ -12,6 +12,7 @@ from workbench.data import LabelledData
 from workbench.data.preprocessing import Changes
 from workbench.partitioning import Exclusion
 from workbench.study import Design, Study, Subject
+from workbench.study.design import Weights
 
 JOURNAL = "journal.jsonl"
 
@@ -25,7 +26,7 @@ def run(given: argparse.Namespace) -> int:
         backends=given.backends,
         native=given.native,
         policy=given.policy or "connected",
-        exclude=exclusion(given),
+        exclude=Exclusion(given.exclude_op, given.exclude_node, given.exclude_tensor),
         source=given.source,
         threads=given.threads,
         seconds=given.seconds,
@@ -33,11 +34,6 @@ def run(given: argparse.Namespace) -> int:
     )
     finish(measured(subjects, design, given.out, fresh=given.fresh), given.out, given.format)
     return 0
-
-
-def exclusion(given: argparse.Namespace) -> Exclusion:
-    """What the options keep out of engines."""
-    return Exclusion(given.exclude_op, given.exclude_node, given.exclude_tensor)
 
 
 def measured(subjects: list[Subject], design: Design, out: Path, *, fresh: bool = False) -> Study:
@@ -60,7 +56,7 @@ def finish(found: Study, out: Path, suffix: str) -> None:
 def _subject(name: str, given: argparse.Namespace) -> Subject:
     model = common.open_model(name, seed=given.seed)
     in_zoo = not Path(name).exists()
-    weights = "unknown"
+    weights: Weights = "unknown"
     if in_zoo:
         weights = "trained" if zoo.info(name).trained else "random"
     return Subject(model, data=_data(name, given), title=Path(name).stem, weights=weights)

@@ -5,6 +5,6 @@ with random weights from a seed, for structure and latency, and have none.
 """
 
 from workbench.zoo.images import digits
-from workbench.zoo.registry import Info, info, load, names
+from workbench.zoo.registry import Info, aliases, info, load, names
 
-__all__ = ["Info", "digits", "info", "load", "names"]
+__all__ = ["Info", "aliases", "digits", "info", "load", "names"]

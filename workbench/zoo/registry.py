@@ -128,6 +128,11 @@ def names() -> tuple[str, ...]:
     return tuple(NETWORKS)
 
 
+def aliases() -> Mapping[str, str]:
+    """Other names of networks, and what they stand for."""
+    return ALIASES
+
+
 def info(name: str) -> Info:
     """What there is to say about a network; no weights are made.
 
