@@ -45,7 +45,7 @@ def skeleton(
             node = _context_node(part, plans[part.name], values, taken)
             _stand_in(graph, node, part, values)
     kept = _needed(model.graph, parts)
-    graph.remove([n for n in graph if n.name not in kept and n.op_type != OPERATOR], safe=False)
+    graph.remove([n for n in graph if n.name not in kept and n.op_type != OPERATOR], safe=True)
     for name, value in list(graph.initializers.items()):
         if not value.uses() and not value.is_graph_output():
             del graph.initializers[name]
