@@ -49,11 +49,14 @@ class Judged:
     warnings: tuple[str, ...] = ()
 
 
-def judged(given: str | bytes, limits: Limits, thorough: bool = True) -> Judged:
+def judged(
+    given: str | bytes, folder: Path | None, limits: Limits, thorough: bool = True
+) -> Judged:
     """Read and check a model.
 
     Args:
         given: absolute path of a regular file, or the bytes themselves.
+        folder: where its external data lies, None if it may have none.
         limits: budgets.
         thorough: also run ONNX's checker and look through the weights.
 
@@ -74,7 +77,6 @@ def judged(given: str | bytes, limits: Limits, thorough: bool = True) -> Judged:
         store: dict[str, Payload] = {
             cut.mark: Held(data[cut.offset : cut.offset + cut.length]) for cut in cuts
         }
-        folder = Path(given).parent if isinstance(given, str) else None
         model, warnings = checked(model, store, folder, limits, thorough)
         files = {mark: item for mark, item in store.items() if isinstance(item, Filed)}
         in_file = {cut.mark for cut in cuts}
