@@ -19,6 +19,8 @@ from workbench.graph import Graph, Node, TensorSpec
 _BLOCKED = "com.microsoft.nchwc"
 _REORDERS = frozenset({"ReorderInput", "ReorderOutput"})
 _BLOCKED_SUFFIX = re.compile(r"(_bn|_mul)?_nchwc$")
+_REPLACED_SUFFIX = re.compile(r"_token_\d+$")
+_COPIED_SUFFIX = "/duplicated"
 _INSERTED_CAST = "InsertedPrecisionFreeCast_"
 _SHORT = {"float": "float32", "double": "float64"}
 _DTYPES = {
@@ -100,6 +102,7 @@ def _claims(graph: Graph, proto: onnx.ModelProto) -> dict[str, list[str]]:
         for node in proto.graph.node
         if node.domain == _BLOCKED and node.op_type == "ReorderOutput"
     }
+    layers = {node.name for node in proto.graph.node}
     for node in proto.graph.node:
         if node.name.startswith(_INSERTED_CAST) or (
             node.domain == _BLOCKED and node.op_type in _REORDERS
@@ -111,8 +114,25 @@ def _claims(graph: Graph, proto: onnx.ModelProto) -> dict[str, list[str]]:
             tensors.add(_BLOCKED_SUFFIX.sub("", node.name))
         made = [graph.producer[tensor] for tensor in tensors if tensor in graph.producer]
         names = [graph.nodes[i].name for i in sorted(made)]
-        claims[node.name] = [*names, node.name] if node.name in graph.position else names
+        claims[node.name] = [*names, *_namesake(graph, node, layers)]
     return claims
+
+
+def _namesake(graph: Graph, node: onnx.NodeProto, layers: set[str]) -> list[str]:
+    """The original node a layer is called after: by its name, or by what it was copied from.
+
+    ONNX Runtime marks copies with one suffix, replacements with another, and with the second also
+    what it puts in by itself; so kinds must agree, and nothing may carry a replaced node's name.
+    """
+    if node.name in graph.position:
+        return [node.name]
+    plain = _REPLACED_SUFFIX.sub("", node.name)
+    name = plain.removesuffix(_COPIED_SUFFIX)
+    copied = name != plain
+    place = graph.position.get(name)
+    if place is None or not node.op_type.endswith(graph.nodes[place].op_type):
+        return []
+    return [name] if copied or name not in layers else []
 
 
 def _precision(node: onnx.NodeProto, dtypes: dict[str, str]) -> str:
