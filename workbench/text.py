@@ -59,9 +59,9 @@ def aligned(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A table for a terminal: two spaces between columns, numbers to the right, a rule below.
 
     A column is set to the right when every cell below its head starts with a digit, a sign or a
-    dash. Cells are made safe with `shown`.
+    dash. Cells are made safe with `shown`, and cut at 400 characters.
     """
-    cells = [[shown(cell) for cell in row] for row in rows]
+    cells = [[shown(cell, 400) for cell in row] for row in rows]
     columns = list(zip(header, *cells, strict=True)) if cells else [(head,) for head in header]
     widths = [max(map(len, column)) for column in columns]
     right = [len(c) > 1 and all(cell[:1] in "0123456789+-–" for cell in c[1:]) for c in columns]
