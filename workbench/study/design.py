@@ -11,6 +11,7 @@ from workbench.data import LabelledData
 from workbench.errors import StudyError
 from workbench.model import Model
 from workbench.partitioning import Exclusion
+from workbench.study.codec import decoded, encoded
 from workbench.text import listed, shown
 
 Weights = Literal["trained", "random", "unknown"]
@@ -197,7 +198,9 @@ class StudyPlan:
             }
             for subject in subjects
         }
-        return cls({"design": design.fields(), "networks": networks, "machine": dict(identity)})
+        fields = {"design": design.fields(), "networks": networks, "machine": dict(identity)}
+        # As it will come back from a journal: tuples are lists there.
+        return cls(decoded(encoded(fields)))
 
     def differences(self, other: StudyPlan) -> tuple[str, ...]:
         """What differs, in words: ``design threads: 1 in the file, 2 now``; self is the file's."""
