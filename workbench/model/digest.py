@@ -96,16 +96,25 @@ def _sparse(tensor: onnx.SparseTensorProto, store: Store) -> str:
 
 def _tensor(tensor: onnx.TensorProto, store: Store) -> str:
     """Hash of type, shape and raw bytes: equal for equal values however the file holds them."""
-    state = hashlib.sha256(f"{tensor.data_type}:{list(tensor.dims)}:".encode())
+    head = f"{tensor.data_type}:{list(tensor.dims)}:"
     mark = mark_of(tensor)
+    if mark is not None:
+        payload = store[mark]
+        view = payload.view()  # refuses a data file that was changed, hashed before or not
+        if head not in payload.hashes:
+            payload.hashes[head] = _hash_of(head, view)
+        return payload.hashes[head]
     if tensor.data_type == onnx.TensorProto.STRING:
-        for text in tensor.string_data:
-            state.update(len(text).to_bytes(8, "little") + text)
-    elif mark is not None or tensor.HasField("raw_data"):
-        view = memoryview(tensor.raw_data) if mark is None else store[mark].view()
-        for at in range(0, len(view), _CHUNK):
-            state.update(view[at : at + _CHUNK])
+        raw = b"".join(len(text).to_bytes(8, "little") + text for text in tensor.string_data)
+    elif tensor.HasField("raw_data"):
+        raw = tensor.raw_data
     else:
-        array = array_of(tensor, store)
-        state.update(onnx.numpy_helper.from_array(array).raw_data)
+        raw = onnx.numpy_helper.from_array(array_of(tensor, store)).raw_data
+    return _hash_of(head, memoryview(raw))
+
+
+def _hash_of(head: str, view: memoryview) -> str:
+    state = hashlib.sha256(head.encode())
+    for at in range(0, len(view), _CHUNK):
+        state.update(view[at : at + _CHUNK])
     return state.hexdigest()

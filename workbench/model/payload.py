@@ -7,6 +7,7 @@ cutting a subgraph out or fixing a shape copies no weight.
 
 from __future__ import annotations
 
+import dataclasses
 import mmap
 import os
 from collections.abc import Iterator, Mapping
@@ -31,6 +32,8 @@ class Held:
     """Bytes in memory, little-endian and packed as ONNX's raw data."""
 
     buffer: memoryview
+    hashes: dict[str, str] = dataclasses.field(default_factory=dict, compare=False, repr=False)
+    """What `digest` has computed of it: models made from one another hash their weights once."""
 
     @property
     def nbytes(self) -> int:
@@ -50,6 +53,8 @@ class Filed:
     offset: int
     nbytes: int
     identity: Identity
+    hashes: dict[str, str] = dataclasses.field(default_factory=dict, compare=False, repr=False)
+    """As in `Held`."""
 
     def view(self) -> memoryview:
         """The bytes, mapped; pages are read when they are touched.
