@@ -284,7 +284,7 @@ def _serve() -> None:
         try:
             target = getattr(importlib.import_module(module), name)
             options = {}
-            if "progress" in target.__code__.co_varnames[: _parameters(target)]:
+            if "progress" in _parameters(target):
                 options["progress"] = lambda event: reply("event", event)
             result = target(*args, **options)
             reply("result", result)
@@ -292,9 +292,10 @@ def _serve() -> None:
             reply("error", _portable(error))
 
 
-def _parameters(target: Callable[..., Any]) -> int:
-    code = target.__code__
-    return code.co_argcount + code.co_kwonlyargcount
+def _parameters(target: Callable[..., Any]) -> tuple[str, ...]:
+    """Names of what a Python function takes; none for one written in C."""
+    code = getattr(target, "__code__", None)
+    return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount] if code else ()
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from workbench.errors import ModelError, WorkerDiedError, WorkerTimeoutError
+from workbench.errors import ModelError, WorkerDiedError, WorkerError, WorkerTimeoutError
 from workbench.model.limits import Limits
 from workbench.worker import Worker
 
@@ -38,6 +38,11 @@ def call(target: Callable[..., Any], *args: Any, limits: Limits = Limits()) -> A
         raise ModelError(
             f"reading it killed the process that checks files ({error}); the file is damaged or "
             "made to do harm, or needs more than Limits(memory_bytes=...) allows"
+        ) from error
+    except WorkerError as error:
+        raise ModelError(
+            f"checking it failed in a way nobody foresaw ({error}); the file is damaged, or this "
+            "is a fault of the workbench: please report it with the file"
         ) from error
 
 

@@ -78,13 +78,13 @@ def _judged(source: Source, limits: Limits) -> Judged:
     """The child's verdict. Many bytes reach it through a file: pipes are slow."""
     if source.path or len(source.data) < _PIPE_BYTES:
         return call(judged, *_given(source), limits, limits=limits)
-    handle, path = tempfile.mkstemp(prefix="workbench-", suffix=".onnx")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with tempfile.NamedTemporaryFile(prefix="workbench-", suffix=".onnx") as file:
             file.write(source.data)
-        return call(judged, path, None, limits, limits=limits)
-    finally:
-        Path(path).unlink(missing_ok=True)
+            file.flush()
+            return call(judged, file.name, None, limits, limits=limits)
+    except OSError:  # no room for it there
+        return call(judged, source.data, None, limits, limits=limits)
 
 
 def _store(source: Source, verdict: Judged) -> dict[str, Payload]:

@@ -178,11 +178,11 @@ def _of_attribute(attribute: onnx.AttributeProto) -> Iterator[TensorProto]:
 
 def set_mark(tensor: TensorProto, mark: str) -> None:
     """Let a mark stand for the tensor's payload."""
-    for field in (
+    for name in (
         "raw_data", "float_data", "int32_data", "int64_data", "double_data", "uint64_data",
         "external_data",
     ):  # fmt: skip
-        tensor.ClearField(field)
+        tensor.ClearField(name)
     tensor.data_location = TensorProto.EXTERNAL
     tensor.external_data.add(key="location", value=mark)
 
