@@ -51,23 +51,23 @@ def nets(layout: Layout, unit: Sequence[int]) -> Nets:
     for tensor, readers in layout.external.items():
         _add(found, tensor, -1, {unit[v] for v in readers}, given=False)
     crossing, base = _crossing(layout, unit)
-    given, nodes = layout.given, layout.graph.nodes
+    given, nodes, reader, ends = layout.given, layout.graph.nodes, found.reader, found.ends
     last, outputs = -1, ()
     for code in sorted(crossing):
-        p, reader = divmod(code, base)
+        p = code // base
         if p != last:
             last, outputs = p, nodes[p].outputs
             if len(outputs) == 1:
                 found.tensor.append(outputs[0])
                 found.maker.append(unit[p])
                 found.given.append(outputs[0] in given)
-                found.ends.append(0)
+                ends.append(0)
             else:
                 _add_branching(found, layout, unit, p)
         if len(outputs) == 1:
-            found.reader.append(reader)
-            found.ends[-1] = len(found.reader)
-    present = set(found.tensor) if given else ()
+            reader.append(code - p * base)
+            ends[-1] = len(reader)
+    present = set(found.tensor)
     for tensor, p in given.items():
         if tensor not in present and unit[p] >= 0:
             _add(found, tensor, unit[p], set(), given=True)
@@ -113,10 +113,12 @@ def _sizes(layout: Layout, tensors: list[str]) -> list[int]:
     specs.update({spec.name: spec for spec in (*graph.outputs, *graph.inputs)})
     known: dict[tuple[str, Shape | None], int] = {}
     sizes = []
+    unknown = TensorSpec("")
     for tensor in tensors:
-        spec = specs.get(tensor) or TensorSpec(tensor)
+        spec = specs.get(tensor, unknown)
         kind = spec.dtype, spec.shape
-        if kind not in known:
-            known[kind] = spec.nbytes or UNKNOWN_BYTES
-        sizes.append(known[kind])
+        size = known.get(kind)
+        if size is None:
+            size = known[kind] = spec.nbytes or UNKNOWN_BYTES
+        sizes.append(size)
     return sizes

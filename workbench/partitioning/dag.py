@@ -170,25 +170,27 @@ def quotient(dag: Dag, label: Sequence[int], names: Sequence[Any]) -> Quotient:
             else:
                 members[at].append(v)
             raw[v] = at
-    before, after = _contracted(dag, raw, len(members))
-    keys = [names[m[0]] if len(m) == 1 else min([names[v] for v in m]) for m in members]
-    order = _by_depth(before, after, keys)
+    edges = _contracted(dag, raw, len(members))
+    order = _by_depth(edges, members, names)
     rank = [0] * len(order)
     for i, u in enumerate(order):
         rank[u] = i
+    before: list[list[int]] = [[] for _ in order]
+    after: list[list[int]] = [[] for _ in order]
+    for w, u in edges:
+        w, u = rank[w], rank[u]
+        before[u].append(w)
+        after[w].append(u)
     rank.append(-1)
     return Quotient(
-        Dag(
-            [[rank[p] for p in before[u]] for u in order],
-            [[rank[s] for s in after[u]] for u in order],
-            range(len(order)),
-        ),
+        Dag(before, after, range(len(order))),
         [rank[u] for u in raw],
         [members[u] for u in order],
     )
 
 
-def _contracted(dag: Dag, raw: list[int], count: int) -> tuple[list[list[int]], list[list[int]]]:
+def _contracted(dag: Dag, raw: list[int], count: int) -> list[tuple[int, int]]:
+    # Integers in the set, not pairs: a pair costs an allocation for every edge, kept or not.
     edges: set[int] = set()
     for u, above in zip(raw, dag.before, strict=True):
         if u >= 0:
@@ -196,22 +198,27 @@ def _contracted(dag: Dag, raw: list[int], count: int) -> tuple[list[list[int]], 
                 w = raw[p]
                 if w != u and w >= 0:
                     edges.add(w * count + u)
-    before: list[list[int]] = [[] for _ in range(count)]
-    after: list[list[int]] = [[] for _ in range(count)]
-    for edge in edges:
-        w, u = divmod(edge, count)
-        before[u].append(w)
+    return [divmod(edge, count) for edge in edges]
+
+
+def _by_depth(
+    edges: list[tuple[int, int]], members: list[list[int]], names: Sequence[Any]
+) -> list[int]:
+    missing = [0] * len(members)
+    after: list[list[int]] = [[] for _ in members]
+    for w, u in edges:
         after[w].append(u)
-    return before, after
+        missing[u] += 1
 
+    def least(u: int) -> Any:
+        nodes = members[u]
+        return names[nodes[0]] if len(nodes) == 1 else min([names[v] for v in nodes])
 
-def _by_depth(before: list[list[int]], after: list[list[int]], keys: Sequence[Any]) -> list[int]:
-    missing = [len(above) for above in before]
     layer = [u for u, count in enumerate(missing) if not count]
     order: list[int] = []
     while layer:
         if len(layer) > 1:
-            layer.sort(key=keys.__getitem__)
+            layer.sort(key=least)
         order += layer
         deeper: list[int] = []
         for u in layer:
@@ -220,6 +227,6 @@ def _by_depth(before: list[list[int]], after: list[list[int]], keys: Sequence[An
                 if not missing[s]:
                     deeper.append(s)
         layer = deeper
-    if len(order) != len(before):
+    if len(order) != len(members):
         raise AssertionError("the groups to contract lie on a cycle")
     return order

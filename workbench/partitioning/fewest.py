@@ -3,7 +3,8 @@
 Any numbering between earliest and latest alternation that never falls along an edge gives K groups.
 Among those, local search moves one unit at a time to the number where fewer tensors cross; of equal
 ones, where fewer bytes do. It starts once from the earliest and once from the latest numbering and
-never makes either worse, so the better of both has at most the boundary of either.
+never makes either worse. Units that can move fall into regions that do not touch; each region takes
+the better of its two results, so the whole has at most the boundary of either start.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from workbench.partitioning.boundary import Nets
 from workbench.partitioning.dag import Dag, Window
 
-SWEEPS = 6
+SWEEPS = 4
 """Most sweeps from one start; sweeps stop earlier when one moves nothing."""
 
 WIDE = 64
@@ -40,6 +41,15 @@ class _Field:
     fixed: list[bool]
     """Whether somebody outside all groups reads the net, so that it leaves its group anyway."""
     weight: list[int]
+    region: dict[int, int]
+    """Free unit -> a number it shares with the free units that can influence each other."""
+
+    def region_of(self, n: int) -> int:
+        """The region of a net: every net here has a free unit at one of its ends."""
+        region = self.region
+        if self.maker[n] in region:
+            return region[self.maker[n]]
+        return next(region[u] for u in self.readers[n] if u in region)
 
 
 def fewest(dag: Dag, ours: Sequence[int], bounds: Window, nets: Nets) -> list[int]:
@@ -52,8 +62,18 @@ def fewest(dag: Dag, ours: Sequence[int], bounds: Window, nets: Nets) -> list[in
         nets: tensors that cross between units.
     """
     field = _field(dag, ours, bounds, nets)
-    starts = (bounds.late, bounds.early)
-    return min(_Search(field, start).run() for start in starts)[1]
+    late = _Search(field, bounds.late)
+    late.run(up=False)
+    early = _Search(field, bounds.early)
+    early.run(up=True)
+    gain = dict.fromkeys(field.region.values(), 0)
+    for n, (one, other) in enumerate(zip(late.costs(), early.costs(), strict=True)):
+        gain[field.region_of(n)] += one - other
+    number = late.number
+    for u, region in field.region.items():
+        if gain[region] > 0:
+            number[u] = early.number[u]
+    return number
 
 
 def _field(dag: Dag, ours: Sequence[int], bounds: Window, nets: Nets) -> _Field:
@@ -66,7 +86,7 @@ def _field(dag: Dag, ours: Sequence[int], bounds: Window, nets: Nets) -> _Field:
     mine = [u for u in free if ours[u]]
     found = _Field(
         dag, ours, top, free, {u: [] for u in mine}, {u: [] for u in mine},
-        [], [], [], [],
+        [], [], [], [], {},
     )  # fmt: skip
     movable = found.reads.keys()
     # One crossing weighs more than all bytes together: tensors first, bytes break ties.
@@ -87,7 +107,29 @@ def _field(dag: Dag, ours: Sequence[int], bounds: Window, nets: Nets) -> _Field:
         found.readers.append(inner)
         found.fixed.append(given or len(inner) < len(readers) or found.maker[n] < 0)
         found.weight.append(crossing + size)
+    found.region.update(_regions(found))
     return found
+
+
+def _regions(field: _Field) -> dict[int, int]:
+    root = {u: u for u in field.free}
+
+    def find(u: int) -> int:
+        while root[u] != u:
+            root[u] = root[root[u]]
+            u = root[u]
+        return u
+
+    for u in field.free:
+        for s in field.dag.after[u]:
+            if s in root:
+                root[find(s)] = find(u)
+    touched: dict[int, int] = {}
+    for nets_of in (field.reads, field.makes):
+        for u, nets in nets_of.items():
+            for n in nets:
+                root[find(touched.setdefault(n, u))] = find(u)
+    return {u: find(u) for u in field.free}
 
 
 class _Search:
@@ -103,15 +145,15 @@ class _Search:
                 counts[start[u]] = counts.get(start[u], 0) + 1
             self.at.append(counts)
 
-    def run(self) -> tuple[int, list[int]]:
-        """Weight of all crossings that can change, and the numbering."""
+    def run(self, *, up: bool) -> None:
+        """Sweep in turns, upwards or downwards first, until nothing moves."""
         for sweep in range(SWEEPS):
-            if not self.sweep(up=sweep % 2 == 0) and sweep:
+            if not self.sweep(up=up == (sweep % 2 == 0)) and sweep:
                 break
-        return self.cost(), self.number
 
-    def cost(self) -> int:
-        total = 0
+    def costs(self) -> list[int]:
+        """Weight of the crossings of every net that can change."""
+        found = []
         field, number = self.field, self.number
         for counts, maker, fixed, weight in zip(
             self.at, field.maker, field.fixed, field.weight, strict=True
@@ -119,8 +161,8 @@ class _Search:
             own = number[maker] if maker >= 0 else -1
             entering = len(counts) - (own in counts)
             leaving = maker >= 0 and (fixed or entering > 0)
-            total += (entering + leaving) * weight
-        return total
+            found.append((entering + leaving) * weight)
+        return found
 
     def sweep(self, *, up: bool) -> bool:
         """Offer every unit a better number; nodes of theirs only make room."""

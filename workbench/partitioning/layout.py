@@ -27,8 +27,8 @@ class Layout:
 
     graph: Graph
     dag: Dag
-    constant: frozenset[str]
-    """Initializers that no feed can replace."""
+    inside: frozenset[str]
+    """Tensors no feed decides on its own: made by a node, or an initializer that is no input."""
     folded: frozenset[int]
     """Nodes fed by constants alone."""
 
@@ -43,7 +43,7 @@ class Layout:
     @cached_property
     def external(self) -> dict[str, list[int]]:
         """Tensor from outside the graph -> nodes that read it, each once."""
-        inside = {"", *self.graph.producer, *self.constant}.issuperset
+        inside = self.inside.issuperset
         found: dict[str, list[int]] = {}
         for v, (node, above) in enumerate(zip(self.graph.nodes, self.dag.before, strict=True)):
             # As many nodes above as inputs: each input is made by one of them.
@@ -86,16 +86,17 @@ def layout(graph: Graph) -> Layout:
     """The graph as integers; O(V + E)."""
     dag = Dag(graph.predecessors, graph.successors, graph.order)
     inputs = {spec.name for spec in graph.inputs}
-    constant = frozenset([s.name for s in graph.initializers if s.name not in inputs])
-    return Layout(graph, dag, constant, _foldable(graph, constant))
+    weights = [spec.name for spec in graph.initializers if spec.name not in inputs]
+    inside = frozenset(("", *graph.producer, *weights))
+    return Layout(graph, dag, inside, _foldable(graph, inside))
 
 
 def _key(node: Node) -> str:
     return next((name for name in node.outputs if name), "\0".join(("", node.op_type, *node.reads)))
 
 
-def _foldable(graph: Graph, constant: frozenset[str]) -> frozenset[int]:
-    made: set[str] = set()
+def _foldable(graph: Graph, inside: frozenset[str]) -> frozenset[int]:
+    producer = graph.producer
     found: set[int] = set()
     stack = [v for v, above in enumerate(graph.predecessors) if not above]
     while stack:
@@ -103,9 +104,11 @@ def _foldable(graph: Graph, constant: frozenset[str]) -> frozenset[int]:
         node = graph.nodes[v]
         if not is_deterministic(node):
             continue
-        if all(tensor in constant or tensor in made for tensor in node.reads):
+        if all(
+            tensor in inside and (tensor not in producer or producer[tensor] in found)
+            for tensor in node.reads
+        ):
             found.add(v)
-            made.update(node.makes)
             stack += [s for s in graph.successors[v] if found.issuperset(graph.predecessors[s])]
     return frozenset(found)
 
