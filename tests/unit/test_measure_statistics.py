@@ -95,6 +95,15 @@ def test_ratio_interval_rarely_sees_a_difference_where_there_is_none():
     assert wrong / runs <= 0.08
 
 
+@pytest.mark.parametrize("rounds", [6, 10, 20])
+def test_ratio_interval_keeps_its_promise_with_few_rounds(rounds):
+    rng, wrong, runs = np.random.default_rng(5), 0, 300
+    for _ in range(runs):
+        low, high = ratio_interval(*rng.lognormal(0, 0.1, (2, rounds)), resamples=300)
+        wrong += not low <= 1 <= high
+    assert wrong / runs <= 0.06
+
+
 def test_ratio_interval_is_the_same_every_time():
     a, b = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [2.0, 2.0, 3.0, 3.0, 4.0, 4.0]
     assert ratio_interval(a, b) == ratio_interval(a, b)

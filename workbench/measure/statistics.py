@@ -107,9 +107,11 @@ def ratio_interval(
 ) -> tuple[float, float]:
     """An interval of median(first) / median(second), where sample i of both is from round i.
 
-    A bootstrap that draws whole rounds, so what disturbed a round disturbs both sides, and draws
-    them in blocks of neighbours, because disturbances last longer than a round (circular block
-    bootstrap, Politis and Romano 1992; block length is the cube root of the number of rounds).
+    The hull of two intervals. One is a bootstrap that draws whole rounds, so what disturbed a round
+    disturbs both sides, in blocks of neighbours, because disturbances last longer than a round
+    (circular block bootstrap, Politis and Romano 1992; blocks as long as the cube root of the
+    number of rounds). It is too narrow for few rounds: 9 % instead of 5 % miss at 20. The other is
+    the exact `median_interval` of the ratios within rounds, which is not.
 
     Raises:
         ValueError: not the same number of rounds on both sides, or none, or a sample that is not
@@ -127,7 +129,8 @@ def ratio_interval(
         rows = _block_rows(rng, min(step, resamples - start), a.size)
         ratios[start : start + len(rows)] = np.median(a[rows], 1) / np.median(b[rows], 1)
     low, high = np.quantile(ratios, [tail, 1 - tail])
-    return float(low), float(high)
+    exact_low, exact_high = median_interval((a / b).tolist(), confidence)
+    return min(float(low), exact_low), max(float(high), exact_high)
 
 
 def _block_rows(rng: np.random.Generator, resamples: int, count: int) -> np.ndarray:
