@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -60,8 +61,8 @@ def checked_feeds(
     Raises:
         DataError: names the input, what was expected and what was given.
     """
-    _refuse_names(feeds, [spec.name for spec in inputs], "input")
-    return {spec.name: _ready(feeds[spec.name], spec, ranges.get(spec.name)) for spec in inputs}
+    refuse_names(feeds, [spec.name for spec in inputs], "input")
+    return {spec.name: ready_feed(feeds[spec.name], spec, ranges.get(spec.name)) for spec in inputs}
 
 
 def checked_buffers(
@@ -79,11 +80,10 @@ def checked_buffers(
     """
     given_out = {spec.name for spec in outputs}
     specs = {spec.name: spec for spec in (*inputs, *outputs)}
-    _refuse_names(buffers, list(specs), "buffer")
+    refuse_names(buffers, list(specs), "buffer")
     for name, spec in specs.items():
         array = _array(buffers[name], spec, "buffer")
-        _refuse_dtype(array, spec, "buffer")
-        _refuse_shape(array.shape, spec, ranges.get(name), "buffer")
+        refuse_misfit(array, spec, ranges.get(name), "buffer")
         flags = array.flags
         if not (flags.c_contiguous and flags.aligned and array.dtype.isnative):
             raise DataError(
@@ -110,7 +110,22 @@ def _shape_text(shape: Shape | None) -> str:
     return f"({inner},)" if len(shape) == 1 else f"({inner})"
 
 
-def _refuse_names(given: Mapping[str, object], known: list[str], kind: str) -> None:
+def refuse_misfit(array: Any, spec: TensorSpec, limits: ShapeRange | None, kind: str) -> None:
+    """Refuse an array, or anything with its dtype and shape, that does not fit a tensor.
+
+    Raises:
+        DataError: names the `kind` (``input``, ``buffer``), what was expected and what was given.
+    """
+    _refuse_dtype(array, spec, kind)
+    _refuse_shape(array.shape, spec, limits, kind)
+
+
+def refuse_names(given: Mapping[str, object], known: list[str], kind: str) -> None:
+    """Refuse names that are missing or unknown.
+
+    Raises:
+        DataError: lists them and those there are.
+    """
     if not isinstance(given, Mapping):
         raise DataError(
             f"{kind}s came as {type(given).__name__}; give a mapping of tensor name to array "
@@ -181,7 +196,12 @@ def _refuse_shape(
             )
 
 
-def _ready(value: object, spec: TensorSpec, limits: ShapeRange | None) -> np.ndarray:
+def ready_feed(value: object, spec: TensorSpec, limits: ShapeRange | None) -> np.ndarray:
+    """One input as `checked_feeds` gives it.
+
+    Raises:
+        DataError: it does not fit.
+    """
     array = _array(value, spec, "input")
     if spec.dtype == "string":
         array = _text(array, spec)

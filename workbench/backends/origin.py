@@ -11,10 +11,11 @@ Pure: no backend is known here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from workbench.graph import Graph, Node
+from workbench.backends.twins import twins
+from workbench.graph import NOTHING, Graph, Node
 
 _NO_OPS = frozenset({"Identity", "Dropout"})
 _PRODUCTS = frozenset(
@@ -41,7 +42,10 @@ class Attribution:
 
 
 def attributed(
-    graph: Graph, claims: Mapping[str, Iterable[str]], reads: Mapping[str, Iterable[str]]
+    graph: Graph,
+    claims: Mapping[str, Iterable[str]],
+    reads: Mapping[str, Iterable[str]],
+    values: Mapping[str, Hashable] = NOTHING,
 ) -> Attribution:
     """The layers of every node of `graph`.
 
@@ -49,20 +53,26 @@ def attributed(
         graph: the network the layers were made from.
         claims: for each layer the nodes it is known to hold; names `graph` has not are ignored.
         reads: for each layer the layers it gets its inputs from.
+        values: content of stored tensors, as far as it tells nodes of equal value apart.
     """
     owners = _claimed(graph, claims)
     folded = constant_nodes(graph) - owners.keys()
     removed = _useless(graph) - owners.keys() - folded
-    search = _Search(graph, owners, folded | removed, _sources(claims, owners, reads))
+    gone = folded | removed
+    leaders = _leaders(graph, owners, gone, values)
+    search = _Search(_Merged(graph, leaders), owners, gone, _sources(claims, owners, reads))
     search.join_only_fit()
     search.join_consumers(certain=True)
     search.join_producers(certain=True)
     search.join_consumers(certain=False)
     search.join_producers(certain=False)
+    for i, leader in leaders.items():
+        if leader in owners and i not in gone:
+            owners.setdefault(i, owners[leader])
     removed |= set(range(len(graph.nodes))) - owners.keys() - folded
     held: dict[str, list[str]] = {layer: [] for layer in claims}
     for i, node in enumerate(graph.nodes):
-        for layer in owners.get(i, ()):
+        for layer in sorted(owners.get(i, ())):
             held[layer].append(node.name)
     return Attribution(
         {layer: tuple(names) for layer, names in held.items()},
@@ -102,11 +112,61 @@ def _sources(
     return found
 
 
+def _leaders(
+    graph: Graph,
+    owners: Mapping[int, frozenset[str]],
+    gone: set[int],
+    values: Mapping[str, Hashable],
+) -> dict[int, int]:
+    """Place of a node without a layer -> the node of the same value that stands for it.
+
+    That is one with a layer if there is one, else the first; nodes that stand alone are left out.
+    """
+    first = twins(graph, values)
+    known: dict[int, int] = {}
+    for i in graph.order:
+        if i in owners:
+            known.setdefault(first[i], i)
+    lost = (i for i in graph.order if i not in owners and i not in gone)
+    pairs = ((i, known.get(first[i], first[i])) for i in lost)
+    return {i: leader for i, leader in pairs if leader != i}
+
+
+class _Merged:
+    """The edges of a graph once a node's leader stands in its place."""
+
+    def __init__(self, graph: Graph, leaders: Mapping[int, int]) -> None:
+        places = [i for i in graph.order if i not in leaders]
+        self.nodes = graph.nodes
+        self.predecessors = {
+            i: tuple({leaders.get(j, j): None for j in graph.predecessors[i]}) for i in places
+        }
+        self.successors: dict[int, list[int]] = {i: [] for i in places}
+        for i in places:
+            for j in self.predecessors[i]:
+                self.successors[j].append(i)
+        self.order = _ordered(self.predecessors, places)
+
+
+def _ordered(predecessors: Mapping[int, Sequence[int]], places: Sequence[int]) -> list[int]:
+    """`places` in topological order; a leader may come late in the graph's own."""
+    order: dict[int, None] = {}
+    todo = list(reversed(places))
+    while todo:
+        i = todo[-1]
+        waiting = [j for j in predecessors[i] if j not in order]
+        if waiting and i not in order:
+            todo += waiting
+        else:
+            order.setdefault(todo.pop())
+    return list(order)
+
+
 @dataclass(slots=True)
 class _Search:
     """Joins nodes without a layer to a layer next to them, the surest first."""
 
-    graph: Graph
+    graph: _Merged
     owners: dict[int, frozenset[str]]
     gone: set[int]
     """Folded and removed nodes; a search looks through them."""
@@ -150,7 +210,7 @@ class _Search:
             near[i] = self.owners.get(i, before)
 
     def _near(
-        self, order: Iterable[int], neighbours: Sequence[tuple[int, ...]]
+        self, order: Iterable[int], neighbours: Mapping[int, Sequence[int]]
     ) -> dict[int, frozenset[str]]:
         """For each node the layers first met on the ways back from it, itself left out."""
         found: dict[int, frozenset[str]] = {}

@@ -17,6 +17,7 @@ from workbench.backends.records import (
     ranges_to_json,
     specs_to_json,
 )  # fmt: skip
+from workbench.backends.twins import stored_values
 from workbench.errors import BuildError
 from workbench.partitioning import Capability
 from workbench.progress import Event, Progress, silent
@@ -84,7 +85,7 @@ class OnnxRuntime:
             "inputs": specs_to_json(graph.inputs),
             "outputs": specs_to_json(graph.outputs),
             "ranges": ranges_to_json(ranges),
-            "layers": layers_to_json(layer_graph(graph, proto)),
+            "layers": layers_to_json(layer_graph(graph, proto, stored_values(model))),
         }
         return OnnxRuntimeEngine(record, content)
 

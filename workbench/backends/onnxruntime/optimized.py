@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +62,13 @@ def _name_uniquely(proto: onnx.ModelProto) -> bool:
     return renamed
 
 
-def layer_graph(graph: Graph, proto: onnx.ModelProto) -> Graph:
+def layer_graph(graph: Graph, proto: onnx.ModelProto, values: Mapping[str, Hashable]) -> Graph:
     """The layers of an optimized model.
 
     Args:
         graph: the graph of the model before.
         proto: from `optimize`.
+        values: content of small stored tensors.
     """
     stored = {tensor.name for tensor in proto.graph.initializer}
     maker = {tensor: node for node in proto.graph.node for tensor in node.output}
@@ -75,7 +76,7 @@ def layer_graph(graph: Graph, proto: onnx.ModelProto) -> Graph:
         node.name: [maker[tensor].name for tensor in node.input if tensor in maker]
         for node in proto.graph.node
     }
-    attribution = attributed(graph, _claims(graph, proto), reads)
+    attribution = attributed(graph, _claims(graph, proto), reads, values)
     specs = {spec.name: spec for spec in (*graph.tensors, *graph.inputs, *graph.outputs)}
     specs |= {info.name: _spec(info) for info in proto.graph.value_info}
     dtypes = {name: spec.dtype for name, spec in specs.items()}

@@ -28,6 +28,7 @@ from workbench.backends.records import (
     ranges_to_json,
     specs_to_json,
 )  # fmt: skip
+from workbench.backends.twins import stored_values
 from workbench.errors import BuildError
 from workbench.graph import TensorSpec
 from workbench.partitioning import Capability
@@ -84,7 +85,9 @@ class OpenVINO:
             friendly = friendly_nodes(graph, imported)
             fixed = _narrow(imported, graph.inputs, ranges)
             compiled = core().compile_model(imported, DEVICE, settings)
-            layers = kernel_graph(graph, friendly, compiled.get_runtime_model())
+            layers = kernel_graph(
+                graph, friendly, compiled.get_runtime_model(), stored_values(model)
+            )
         except RuntimeError as error:
             raise BuildError(
                 f"OpenVINO cannot build {shown(graph.name)}: {words(error)}; keep these nodes out "

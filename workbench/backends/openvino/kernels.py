@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from typing import Any
 
 from workbench.backends.base import LAYER_DOMAIN
@@ -18,6 +18,7 @@ _DTYPES = {
     "f8e5m2": "float8e5m2", "f4e2m1": "float4e2m1", "f8e8m0": "float8e8m0", "string": "string",
 }  # fmt: skip
 _LONGEST_JOIN = 16
+_NO_STEPS = frozenset({"Constant", "Parameter", "Result"})
 _NOT_KERNELS = frozenset({"Input", "Output"})
 
 
@@ -32,23 +33,38 @@ def friendly_nodes(graph: Graph, imported: Any) -> dict[str, tuple[str, ...]]:
         imported: the ``openvino.Model`` read from the same model.
     """
     found: dict[str, tuple[str, ...]] = {}
-    for operation in imported.get_ops():
+    for operation in reversed(imported.get_ordered_ops()):
         tensors = {name for port in operation.outputs() for name in port.get_names()}
         nodes = {graph.nodes[graph.producer[t]].name for t in tensors if t in graph.producer}
         friendly = operation.get_friendly_name()
         if not nodes and friendly in graph.position:
             nodes = {friendly}
+        elif not nodes and operation.get_type_name() not in _NO_STEPS:
+            # One of several operations a node was taken apart into; the last has the tensor.
+            nodes = {name for next_one in _users(operation) for name in found[next_one]}
         found[friendly] = tuple(sorted(nodes, key=graph.position.__getitem__))
     return found
 
 
-def kernel_graph(graph: Graph, friendly: Mapping[str, tuple[str, ...]], runtime: Any) -> Graph:
+def _users(operation: Any) -> Iterator[str]:
+    for port in operation.outputs():
+        for target in port.get_target_inputs():
+            yield target.get_node().get_friendly_name()
+
+
+def kernel_graph(
+    graph: Graph,
+    friendly: Mapping[str, tuple[str, ...]],
+    runtime: Any,
+    values: Mapping[str, Hashable],
+) -> Graph:
     """The graph of layers of a compiled model.
 
     Args:
         graph: the model's graph.
         friendly: from `friendly_nodes`.
         runtime: what ``CompiledModel.get_runtime_model`` gave.
+        values: content of small stored tensors.
     """
     infos = {op.get_friendly_name(): _info(op) for op in runtime.get_ordered_ops()}
     ops = {op.get_friendly_name(): op for op in runtime.get_ordered_ops()}
@@ -67,7 +83,7 @@ def kernel_graph(graph: Graph, friendly: Mapping[str, tuple[str, ...]], runtime:
         for name in running
     }
     reads = {name: [source for source, _ in _sources(ops[name])] for name in running}
-    attribution = attributed(graph, claims, reads)
+    attribution = attributed(graph, claims, reads, values)
     tensors = _tensor_names(graph, ops, infos)
     nodes = []
     for name in running:

@@ -16,6 +16,7 @@ import importlib.util
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from workbench.errors import MissingDependencyError
@@ -35,6 +36,9 @@ TARGETS = ("SM86", "SM89", "SM120")
 _TRY_SECONDS = 180.0
 _LARGEST_GPU_NAME = 256
 _CUDA_MAJOR, _CUDA_MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, _MINOR
+_CUDA_PROCESSORS = 16  # CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT
+_LOOK_SECONDS = 60.0
+_LIBRARIES = ("nvinfer", "nvinfer_plugin", "nvonnxparser")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,14 @@ class Gpu:
     name: str
     compute_capability: tuple[int, int]
     """Major and minor, e.g. ``(9, 0)``."""
+    processors: int = 0
+    """Streaming multiprocessors; 0 where not asked for."""
+    driver: int = 0
+    """CUDA version the driver has, e.g. ``13000``; 0 where not asked for."""
+
+    def __str__(self) -> str:
+        major, minor = self.compute_capability
+        return f"{self.name} {major}.{minor} {self.processors} SM"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +130,8 @@ def module(package: str) -> Any:
         MissingDependencyError: it cannot be imported; has the loader's words.
     """
     try:
+        if package == "tensorrt_bindings":
+            _load_libraries_beside(package)
         return importlib.import_module(package)
     except (ImportError, OSError) as error:
         raise MissingDependencyError(
@@ -125,6 +139,23 @@ def module(package: str) -> Any:
             f"reinstall it: {INSTALL}",
             backend="tensorrt",
         ) from error
+
+
+def _load_libraries_beside(package: str) -> None:
+    """Load TensorRT's libraries where they lie beside the bare bindings, which do not look there.
+
+    The major version is in the libraries' names; they need one another, so several rounds.
+    """
+    found = importlib.util.find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        return
+    here = Path(next(iter(found.submodule_search_locations))).parent
+    left = [p for name in _LIBRARIES for p in sorted(here.glob(f"lib{name}.so.*"))]
+    for _ in _LIBRARIES:
+        for path in tuple(left):
+            with contextlib.suppress(OSError):
+                ctypes.CDLL(str(path), ctypes.RTLD_GLOBAL)
+                left.remove(path)
 
 
 def version(package: str) -> str:
@@ -195,6 +226,13 @@ def aim(trt: Any, config: Any, targets: Sequence[str] = TARGETS) -> tuple[str, .
     return tuple(targets)
 
 
+@cache
+def devices() -> tuple[Gpu, ...]:
+    """GPUs that the driver has, found in a child process once for the life of this process."""
+    with Worker() as worker:
+        return worker.call(gpus, timeout=_LOOK_SECONDS)[0]
+
+
 def gpus() -> tuple[tuple[Gpu, ...], str]:
     """GPUs that the driver has, and why there are none.
 
@@ -212,16 +250,19 @@ def gpus() -> tuple[tuple[Gpu, ...], str]:
 
 
 def _gpus_of(driver: Any) -> Iterator[Gpu]:
-    count = ctypes.c_int()
+    count, cuda = ctypes.c_int(), ctypes.c_int()
     driver.cuDeviceGetCount(ctypes.byref(count))
+    driver.cuDriverGetVersion(ctypes.byref(cuda))
     for index in range(count.value):
-        device, major, minor = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
+        device, major, minor, processors = (ctypes.c_int() for _ in range(4))
         text = ctypes.create_string_buffer(_LARGEST_GPU_NAME)
         driver.cuDeviceGet(ctypes.byref(device), index)
         driver.cuDeviceGetName(text, _LARGEST_GPU_NAME, device)
         driver.cuDeviceGetAttribute(ctypes.byref(major), _CUDA_MAJOR, device)
         driver.cuDeviceGetAttribute(ctypes.byref(minor), _CUDA_MINOR, device)
-        yield Gpu(text.value.decode("utf-8", "replace"), (major.value, minor.value))
+        driver.cuDeviceGetAttribute(ctypes.byref(processors), _CUDA_PROCESSORS, device)
+        name = text.value.decode("utf-8", "replace")
+        yield Gpu(name, (major.value, minor.value), processors.value, cuda.value)
 
 
 def _tried(package: str) -> Abilities:
