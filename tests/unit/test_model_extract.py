@@ -136,6 +136,10 @@ class TestWithShapes:
         assert fixed.graph.outputs[0].shape == (4, 8)
         onnx.checker.check_model(fixed.serialize(), full_check=True)
 
+    def test_nothing_to_fix_is_nothing_to_do(self):
+        model = from_proto(conv()).with_shapes({"x": (2, 3, 8, 8)})
+        assert model.with_shapes({"x": (2, 3, 8, 8)}) is model
+
     def test_weights_are_shared(self):
         model = load(conv().SerializeToString())
         fixed = model.with_shapes({"x": (2, 3, 8, 8)})

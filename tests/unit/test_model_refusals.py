@@ -93,6 +93,10 @@ DAMAGED = {
     "ifs 61 deep": (files.nested_ifs(61), ["nested too deep"]),
     "ifs 28 deep": (files.nested_ifs(28), ["Limits(nesting="]),
     "ifs 1200 deep": (files.nested_ifs(1200), ["nested deeper than"]),
+    "invalid UTF-8 in a function": (
+        files.calling([function("F", ["Relu"])]).replace(b"\x0a\x01a", b"\x0a\x01\xff"),
+        ["UTF-8"],
+    ),
     "invalid UTF-8": (GOOD.replace(b"\x0a\x01x", b"\x0a\x01\xff", 1), ["UTF-8"]),
 }
 FOREIGN = {
@@ -108,6 +112,8 @@ FOREIGN = {
     "torch": (files.zipped("archive/data.pkl"), ["PyTorch", "never run", "torch.onnx.export"]),
     "npz": (files.zipped("a.npy"), ["NumPy .npz"]),
     "zip": (files.zipped("../model.onnx"), ["zip archive", "unpack"]),
+    "exported program": (files.zipped("m/archive_format"), ["PyTorch exported program"]),
+    "TensorFlow graph": (field(1, field(1, b"node")), ["field 1", "no ONNX model"]),
     "tar": (bytes(257) + b"ustar" + bytes(300), ["tar archive"]),
     "pickle": (files.pickled(), ["pickle", "never run"]),
     "ORT": (b"\x10\0\0\0ORTM" + bytes(100), ["flatbuffer"]),

@@ -90,6 +90,27 @@ class Model:
         return self._proto.ir_version
 
     @cached_property
+    def folded(self) -> frozenset[int]:
+        """Places of the nodes whose outputs are fixed by stored constants alone."""
+        from workbench.partitioning.layout import layout
+
+        return layout(self.graph).folded
+
+    @cached_property
+    def _infos(self) -> Mapping[str, onnx.ValueInfoProto]:
+        """Type entries by tensor name, initializers among them."""
+        graph = self._proto.graph
+        found = {
+            tensor.name: onnx.helper.make_tensor_value_info(
+                tensor.name, tensor.data_type, list(tensor.dims)
+            )
+            for tensor in graph.initializer
+        }
+        for info in (*graph.value_info, *graph.output, *graph.input):
+            found[info.name] = info
+        return found
+
+    @cached_property
     def functions(self) -> tuple[tuple[str, str], ...]:
         """Domain and name of the functions that the model brings along."""
         return tuple((item.domain, item.name) for item in self._proto.functions)

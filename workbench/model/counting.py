@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from workbench.errors import ModelError
 from workbench.graph import Dim, Graph, Node, Shape, TensorSpec
 from workbench.model.core import Model
-from workbench.model.extraction import foldable
 from workbench.model.formulas import Sized, UnknownError, bytes_moved, flops
 
 _NO_PARAMETERS = frozenset({"int64", "int32", "bool", "string"})
@@ -71,7 +70,7 @@ def statistics(model: Model, *, sizes: Mapping[str, int] | None = None) -> Stati
         if isinstance(size, bool) or not isinstance(size, int) or size < 1:
             raise ModelError(f"size of {name!r} is {size!r}; must be a whole number above 0")
     graph = _sized(model, bound)
-    folded = foldable(model)
+    folded = model.folded
     opset = model.opsets.get("", 0)
     costs = tuple(
         NodeCost(node.name, node.op_type, 0, 0) if i in folded else _cost(graph, node, bound, opset)

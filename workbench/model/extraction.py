@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import onnx
@@ -13,7 +13,6 @@ from workbench.model.core import Model
 from workbench.model.payload import mark_of, tensors_in
 from workbench.model.plain import bodies_of
 from workbench.partitioning import Subgraph
-from workbench.partitioning.layout import layout
 from workbench.text import listed, nearest, shown
 
 
@@ -81,7 +80,7 @@ class _Cut:
                     self.needed[tensor] = None
                 elif tensor in stored:
                     self.weights.add(tensor)
-                elif before is None or before not in foldable(self.model):
+                elif before is None or before not in self.model.folded:
                     self.needed[tensor] = None
                 elif before not in self.copied:
                     self.copied.add(before)
@@ -98,14 +97,6 @@ class _Cut:
             if tensor in out or any(j not in self.chosen for j in graph.consumers.get(tensor, ()))
         ]
         return crossing or [tensor for tensor in made if tensor not in graph.consumers]
-
-
-def foldable(model: Model) -> frozenset[int]:
-    """Places of the nodes whose outputs are fixed by stored constants alone; found once a model."""
-    found: frozenset[int] | None = model.__dict__.get("_foldable")
-    if found is None:
-        found = model.__dict__["_foldable"] = layout(model.graph).folded
-    return found
 
 
 def _refuse_detour(graph: Graph, chosen: set[int]) -> None:
@@ -166,14 +157,14 @@ def _settled(
 def _build(model: Model, cut: _Cut, given: Sequence[str], taken: Sequence[str]) -> Model:
     source, graph = model._proto, model.graph
     places = [i for i in graph.order if i in cut.chosen or i in cut.copied]
-    proto = onnx.ModelProto(ir_version=source.ir_version, producer_name=source.producer_name)
+    proto = onnx.ModelProto(ir_version=source.ir_version)
     proto.graph.name = source.graph.name
     proto.graph.node.extend(source.graph.node[i] for i in places)
     proto.graph.initializer.extend(t for t in source.graph.initializer if t.name in cut.weights)
     proto.graph.sparse_initializer.extend(
         t for t in source.graph.sparse_initializer if t.values.name in cut.weights
     )
-    infos = _infos(model)
+    infos = model._infos
     warnings = _add_types(proto.graph.input, given, infos)
     warnings += _add_types(proto.graph.output, taken, infos)
     inner = {t for i in places for t in graph.nodes[i].makes}.difference(given, taken)
@@ -184,23 +175,9 @@ def _build(model: Model, cut: _Cut, given: Sequence[str], taken: Sequence[str]) 
     return Model(proto, store, name=model.name, warnings=warnings, guarded=model._guarded)
 
 
-def _infos(model: Model) -> dict[str, onnx.ValueInfoProto]:
-    """Type entries by tensor name, made once a model; initializers among them."""
-    found: dict[str, onnx.ValueInfoProto] | None = model.__dict__.get("_infos")
-    if found is None:
-        graph = model._proto.graph
-        found = {}
-        for tensor in graph.initializer:
-            found[tensor.name] = onnx.helper.make_tensor_value_info(
-                tensor.name, tensor.data_type, list(tensor.dims)
-            )
-        for info in (*graph.value_info, *graph.output, *graph.input):
-            found[info.name] = info
-        model.__dict__["_infos"] = found
-    return found
-
-
-def _add_types(entries, names: Iterable[str], infos: dict[str, onnx.ValueInfoProto]) -> list[str]:
+def _add_types(
+    entries, names: Iterable[str], infos: Mapping[str, onnx.ValueInfoProto]
+) -> list[str]:
     untyped = []
     for name in names:
         info = infos.get(name)

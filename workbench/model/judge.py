@@ -98,7 +98,7 @@ def checked(
     """The model settled and inferred, and warnings; external payloads are added to `store`."""
     check_header(model)
     check_count(model, limits)
-    check_text(model.graph)
+    check_text(model)
     check_functions(model, limits)
     warnings = settle(model.graph, limits.nesting)
     # Version 3 wants every initializer among the inputs, where `settle` has taken them out.

@@ -19,6 +19,8 @@ def with_shapes(model: Model, shapes: Mapping[str, Sequence[int]]) -> Model:
     proto = onnx.ModelProto()
     proto.CopyFrom(model._proto)
     names = _bind(proto, shapes)
+    if proto.graph.input == model._proto.graph.input:
+        return model
     if names:
         _substitute(proto.graph, names)
     if model._guarded:

@@ -53,6 +53,8 @@ def _zip(head: bytes) -> tuple[str, str] | None:
         return None
     if b"data.pkl" in head or b"/version" in head or b"archive/" in head:
         return "a PyTorch checkpoint (a zip with pickled code, which is never run here)", _TORCH
+    if b"serialized_exported_program" in head or b"archive_format" in head:
+        return "a PyTorch exported program (.pt2)", _TORCH
     if b".npy" in head:
         return "a NumPy .npz archive", _ASK
     return "a zip archive", "unpack it first, then load the .onnx file inside"

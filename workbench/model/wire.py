@@ -31,10 +31,11 @@ _INTO = {
 """Which fields of a message lead to tensors."""
 
 _KNOWN = {
-    "model": frozenset({1, 2, 3, 4, 5, 6, 7, 8, 14, 20, 25, 26}),
-    "graph": frozenset({1, 2, 5, 10, 11, 12, 13, 14, 15, 16}),
+    "model": {1: _VARINT, 5: _VARINT} | dict.fromkeys((2, 3, 4, 6, 7, 8, 14, 20, 25, 26), _LENGTH),
+    "graph": dict.fromkeys((1, 2, 5, 10, 11, 12, 13, 14, 15, 16), _LENGTH),
 }
-"""Every field these messages may have; another one means damage or garbage after the end."""
+"""Every field these messages may have and its wire type; another one means damage, garbage behind
+the end, or a message of something else."""
 
 _RAW_DATA, _DATA_LOCATION, _EXTERNAL_DATA = 9, 14, 13
 _VALUE_FIELDS = frozenset({4, 5, 6, 7, _RAW_DATA, 10, 11})
@@ -148,14 +149,14 @@ class _Walk:
         pieces: list[bytes | memoryview] = []
         kept, seen_graph = at, False
         for number, wire, tag, start, stop in fields(data, at, end):
-            if known is not None and number not in known:
+            if known is not None and known.get(number) != wire:
                 raise WireError(
                     tag, f"field {number}, which a {kind} has not; the file is damaged, has "
                     "something behind its end, or is no ONNX model"
                 )  # fmt: skip
             if kind == "model" and number == 7:
-                if seen_graph or wire != _LENGTH:
-                    raise WireError(tag, "a second graph" if seen_graph else "a graph of no length")
+                if seen_graph:
+                    raise WireError(tag, "a second graph")
                 seen_graph = True
             if number not in into or wire != _LENGTH:
                 continue

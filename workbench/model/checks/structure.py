@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections.abc import Iterable, Iterator
 
 import onnx
@@ -12,9 +13,11 @@ from workbench.model.plain import bodies_of, captured_by
 from workbench.text import listed, plural, shown
 
 
-def check_text(graph: onnx.GraphProto) -> None:
+def check_text(model: onnx.ModelProto) -> None:
     """Refuse names that are no UTF-8; protobuf hands those over as bytes."""
-    for kind, text in _texts(graph):
+    functions = (pair for item in model.functions for pair in _function_texts(item))
+    domains = (("operator domain", item.domain) for item in model.opset_import)
+    for kind, text in itertools.chain(_texts(model.graph), functions, domains):
         if isinstance(text, bytes):
             raise ModelError(
                 f"{kind} {shown(text.decode('utf-8', 'replace'))} is no valid UTF-8; "
@@ -30,7 +33,19 @@ def _texts(graph: onnx.GraphProto) -> Iterator[tuple[str, str | bytes]]:
             yield "extent name", dim.dim_param
     for tensor in graph.initializer:
         yield "initializer name", tensor.name
-    for node in graph.node:
+    yield from _node_texts(graph.node)
+
+
+def _function_texts(function: onnx.FunctionProto) -> Iterator[tuple[str, str | bytes]]:
+    for text in (function.name, function.domain, function.overload):
+        yield "function name", text
+    for text in (*function.input, *function.output, *function.attribute):
+        yield "function parameter", text
+    yield from _node_texts(function.node)
+
+
+def _node_texts(nodes: Iterable[onnx.NodeProto]) -> Iterator[tuple[str, str | bytes]]:
+    for node in nodes:
         yield "node name", node.name
         yield "operator type", node.op_type
         yield "operator domain", node.domain
