@@ -118,6 +118,7 @@ FOREIGN = {
     "pickle": (files.pickled(), ["pickle", "never run"]),
     "ORT": (b"\x10\0\0\0ORTM" + bytes(100), ["flatbuffer"]),
     "TensorRT plan": (b"ftrt" + bytes(100), ["TensorRT plan"]),
+    "TensorRT-RTX plan": (b"vtrt" + bytes(100), ["TensorRT-RTX plan"]),
     "safetensors": (struct.pack("<Q", 2) + b"{}" + bytes(9), ["safetensors"]),
 }
 VERSIONS = {

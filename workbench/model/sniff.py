@@ -28,7 +28,7 @@ _MAGIC: tuple[tuple[bytes, int, str, str], ...] = (
     (b"TFL3", 4, "a TensorFlow Lite model", "convert it with tf2onnx"),
     (b"\x89HDF\r\n\x1a\n", 0, "an HDF5 file (Keras?)", "convert it with tf2onnx"),
     (b"GGUF", 0, "a GGUF weights file", "it has weights but no graph; export the model to ONNX"),
-    (b"ptrt", 0, "a TensorRT plan (a built engine)", "load the ONNX file it was built from"),
+    (b"vtrt", 0, "a TensorRT-RTX plan (a built engine)", "load the ONNX file it was built from"),
     (b"ftrt", 0, "a TensorRT plan (a built engine)", "load the ONNX file it was built from"),
     (b"\x93NUMPY", 0, "a NumPy array", _ASK),
     (b"\xef\xbb\xbf", 0, "a text file", _ASK),
