@@ -5,6 +5,7 @@ WorkbenchError
 ├── GraphError                  also ValueError
 ├── ModelError                  also ValueError
 ├── PartitionError              also ValueError
+├── PrecisionError              also ValueError
 ├── DataError                   also ValueError
 ├── BackendError                also RuntimeError
 │   ├── MissingDependencyError  also ImportError
@@ -41,6 +42,10 @@ class ModelError(WorkbenchError, ValueError):
 
 class PartitionError(WorkbenchError, ValueError):
     """A partition that breaks a rule, or a question about nodes that are not in it."""
+
+
+class PrecisionError(WorkbenchError, ValueError):
+    """A precision plan that says something impossible, or names what is not in the graph."""
 
 
 class DataError(WorkbenchError, ValueError):
