@@ -22,7 +22,7 @@ from hybrid_cases import (
 )
 
 from workbench import backends, hybrid, zoo
-from workbench.backends.base import BuildConfig, Engine, Session, ShapeRange
+from workbench.backends.base import BuildConfig, Engine, Session, ShapeRange, executed
 from workbench.errors import DataError, PartitionError, RunError
 from workbench.graph import origin_of
 from workbench.hybrid import Hybrid
@@ -218,13 +218,26 @@ def test_layers_are_one_graph_with_origin_part_and_backend(
     assert [spec.name for spec in layers.outputs] == ["y", "z", "m"]
     by_name = {part.name: part for part in divided.parts}
     seen: set[str] = set()
-    for layer in layers.nodes:
+    for layer in executed(layers):
         part = by_name[layer.attributes["part"]]
         assert layer.attributes["backend"] == part.engine.backend
         own = set(origin_of(layer)) & branches.graph.position.keys()
         assert own <= {*part.subgraph.nodes, *part.subgraph.folded}
         seen |= own
     assert seen == branches.graph.position.keys()
+
+
+@pytest.mark.parametrize("threshold", [1, 100])
+def test_layers_account_for_what_runs_nowhere(threshold: int) -> None:
+    model = network(ODD_OUTPUTS)
+    made = hybrid.build(model, random_plan(model.graph, 1).at(threshold))
+    layers = made.layers()
+    unrun = {node.op_type: node.origin for node in set(layers.nodes) - set(executed(layers))}
+    if threshold == 1:
+        assert "dead" in unrun["Removed"]
+    assert {"k1", "k2", "n0"} <= set(unrun["Folded"])
+    named = {name for node in layers.nodes for name in origin_of(node)}
+    assert model.graph.position.keys() <= named
 
 
 def test_profile_names_layers_of_the_merged_graph(branches: Model, divided: Hybrid) -> None:

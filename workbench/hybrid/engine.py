@@ -79,8 +79,8 @@ class Hybrid:
     def layers(self) -> Graph:
         """The layers of all parts as one graph.
 
-        Beside what the backends tell, each has the attributes ``part`` (``engine 0``) and
-        ``backend``; origins name nodes of the model.
+        Beside what the backends tell, each that runs has the attributes ``part`` (``engine 0``)
+        and ``backend``; origins name nodes of the model.
         """
         return self._layers[0]
 
@@ -122,7 +122,7 @@ class Hybrid:
 
     @cached_property
     def _layers(self) -> tuple[Graph, LayerNames]:
-        return merged(self.partition.graph.name, self.parts, self.inputs, self.outputs)
+        return merged(self.partition, self.parts)
 
     @cached_property
     def _itinerary(self) -> Itinerary:

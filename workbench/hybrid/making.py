@@ -15,6 +15,7 @@ from workbench.cache import Cache, key_of
 from workbench.errors import (
     BuildError,
     CancelledError,
+    ModelError,
     WorkbenchError,
     WorkerDiedError,
     WorkerTimeoutError,
@@ -73,7 +74,7 @@ class Workshop:
         keep_plan = recipe.kind == "engine"
         with tempfile.TemporaryDirectory(prefix="workbench-") as folder:
             try:
-                recipe.model.save(Path(folder) / MODEL_FILE)
+                _hand_over(recipe.model, Path(folder) / MODEL_FILE)
                 made = self.worker.call(
                     make,
                     folder,
@@ -102,10 +103,18 @@ class Workshop:
         makers = {model.graph.nodes[model.graph.producer[name]].name for name in tensors}
         piece = model.extract(sorted(makers), outputs=tensors)
         with tempfile.TemporaryDirectory(prefix="workbench-") as folder:
-            piece.save(Path(folder) / MODEL_FILE)
+            _hand_over(piece, Path(folder) / MODEL_FILE)
             return self.worker.call(
                 evaluate, folder, backend, timeout=self.timeout, cancel=self.cancel
             )
+
+
+def _hand_over(model: Model, path: Path) -> None:
+    """Write a model for the worker; unlike `Model.save` it need not survive a power cut."""
+    try:
+        path.write_bytes(model.serialize())
+    except ModelError:  # over 2 GB
+        model.save(path)
 
 
 def _finished(recipe: Recipe, blobs: Mapping[str, bytes], begun: float, *, cached: bool) -> Part:
