@@ -203,6 +203,19 @@ def test_inserted_casts_and_real_precision() -> None:
     assert {node.op_type for node in layers.nodes if not node.origin} == {"Cast"}
 
 
+def test_kernel_before_a_conversion_keeps_its_node() -> None:
+    """OpenVINO computes int64 in int32 and renames what it converts back."""
+    nodes = [
+        helper.make_node("Shape", ["x"], ["s"], "shape"),
+        helper.make_node("ReduceMax", ["s"], ["most"], "most", keepdims=0),
+    ]
+    model = network(nodes, [("x", "float32", ["N", 3])], [("most", "int64", [])])
+    layers = backends.get("openvino").build(model).layers()
+    assert {node.op_type: node.origin for node in executed(layers) if node.origin} == {
+        "ShapeOf": ("shape",), "Reduce": ("most",),
+    }  # fmt: skip
+
+
 def test_bodies_belong_to_their_node() -> None:
     def branch(kind: str) -> onnx.GraphProto:
         output = helper.make_tensor_value_info("o", onnx.TensorProto.FLOAT, [2])

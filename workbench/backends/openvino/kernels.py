@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+import re
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
 from workbench.backends.base import LAYER_DOMAIN
@@ -18,6 +19,8 @@ _DTYPES = {
     "f8e5m2": "float8e5m2", "f4e2m1": "float4e2m1", "f8e8m0": "float8e8m0", "string": "string",
 }  # fmt: skip
 _LONGEST_JOIN = 16
+_CONVERTED_SUFFIX = re.compile(r"(\.\d+)+$")
+_CONVERSIONS = frozenset({"Convert", "Reorder"})
 _NO_STEPS = frozenset({"Constant", "Parameter", "Result"})
 _NOT_KERNELS = frozenset({"Input", "Output"})
 
@@ -74,14 +77,7 @@ def kernel_graph(
         for name in ops
         if name not in constant and infos[name].get("layerType") not in _NOT_KERNELS
     ]
-    claims = {
-        name: [
-            node
-            for part in _split(infos[name].get("originalLayersNames", ""), friendly)
-            for node in friendly[part]
-        ]
-        for name in running
-    }
+    claims = _claims(running, infos, friendly)
     reads = {name: [source for source, _ in _sources(ops[name])] for name in running}
     attribution = attributed(graph, claims, reads, values)
     tensors = _tensor_names(graph, ops, infos)
@@ -97,6 +93,30 @@ def kernel_graph(
         if name in claims
     )
     return Graph(graph.name, graph.inputs, graph.outputs, tuple(nodes), tensors=specs)
+
+
+def _claims(
+    running: Iterable[str],
+    infos: Mapping[str, Mapping[str, str]],
+    friendly: Mapping[str, tuple[str, ...]],
+) -> dict[str, list[str]]:
+    """Kernel -> the original nodes OpenVINO names behind it.
+
+    Where it converts what a node makes, e.g. int32 to int64, the node's kernel is left with a
+    number behind a dot; that kernel counts, the conversion is OpenVINO's own.
+    """
+    claims: dict[str, list[str]] = {}
+    renamed: dict[str, str] = {}
+    for name in running:
+        joined = infos[name].get("originalLayersNames", "")
+        known = list(_split(joined, friendly))
+        claims[name] = [node for part in known for node in friendly[part]]
+        if not known and infos[name].get("layerType") not in _CONVERSIONS:
+            renamed[name] = _CONVERTED_SUFFIX.sub("", joined)
+    found = {node for nodes in claims.values() for node in nodes}
+    for name, before in renamed.items():
+        claims[name] = [node for node in friendly.get(before, ()) if node not in found]
+    return claims
 
 
 def _info(operation: Any) -> dict[str, str]:
