@@ -12,19 +12,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from workbench.model.core import Model
     from workbench.model.counting import NodeCost, Statistics, statistics
+    from workbench.model.editing import Draft, with_opset
     from workbench.model.limits import Limits
     from workbench.model.loading import from_proto, load
     from workbench.model.opsets import OpsetReport, opset_report
 
 _HOMES = {
-    "Limits": "limits", "Model": "core", "NodeCost": "counting", "OpsetReport": "opsets",
+    "Draft": "editing", "Limits": "limits", "Model": "core", "NodeCost": "counting", "OpsetReport": "opsets",
     "Statistics": "counting", "from_proto": "loading", "load": "loading", "opset_report": "opsets",
-    "statistics": "counting",
+    "statistics": "counting", "with_opset": "editing",
 }  # fmt: skip
 
 __all__ = [
-    "Limits", "Model", "NodeCost", "OpsetReport", "Statistics", "from_proto", "load",
-    "opset_report", "statistics",
+    "Draft", "Limits", "Model", "NodeCost", "OpsetReport", "Statistics", "from_proto", "load",
+    "opset_report", "statistics", "with_opset",
 ]  # fmt: skip
 
 

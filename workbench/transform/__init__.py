@@ -1,0 +1,1 @@
+"""Model -> model: precision, quantization, fusion."""
