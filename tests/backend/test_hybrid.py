@@ -23,11 +23,13 @@ from hybrid_cases import (
 
 from workbench import backends, hybrid, zoo
 from workbench.backends.base import BuildConfig, Engine, Session, ShapeRange, executed
-from workbench.errors import DataError, PartitionError, RunError
+from workbench.errors import BackendError, DataError, ModelError, PartitionError, RunError
 from workbench.graph import origin_of
 from workbench.hybrid import Hybrid
 from workbench.model import Model
-from workbench.partitioning import Exclusion, plan, takes_all
+from workbench.partitioning import Capability, Exclusion, plan, takes_all
+from workbench.progress import Progress, silent
+from workbench.testing import checks
 
 
 @pytest.mark.parametrize("text", [BRANCHES, CAPTURED, ODD_OUTPUTS], ids=["branches", "if", "odd"])
@@ -240,12 +242,17 @@ def test_layers_account_for_what_runs_nowhere(threshold: int) -> None:
     assert model.graph.position.keys() <= named
 
 
-def test_profile_names_layers_of_the_merged_graph(branches: Model, divided: Hybrid) -> None:
-    with divided.session() as session:
+@pytest.mark.parametrize("static", [False, True])
+def test_profile_names_layers_of_the_merged_graph(branches: Model, static: bool) -> None:
+    model = branches.with_shapes({"x": (2, 3, 8, 8)}) if static else branches
+    made = hybrid.build(model, random_plan(model.graph, 1).at(1))
+    with made.session() as session:
+        with pytest.raises(RunError, match="nothing was run yet"):
+            session.profile()
         session.run(feeds_of(branches))
         session.run(feeds_of(branches))
         seconds = session.profile()
-    names = {node.name for node in divided.layers().nodes}
+    names = {node.name for node in made.layers().nodes}
     assert seconds
     assert all(value >= 0 for value in seconds.values())
     assert len(names & seconds.keys()) > len(seconds) / 2
@@ -329,6 +336,48 @@ def test_a_hundred_sessions_leak_neither_memory_nor_descriptors(
     use(100)
     assert descriptors() <= files
     assert resident() < memory * 1.05
+
+
+class Divider:
+    """A backend whose engines are hybrids of ONNX Runtime, divided by dice."""
+
+    name = "hybrid"
+
+    def __init__(self, folder: Path) -> None:
+        self.inner = backends.get("onnxruntime")
+        self.folder = folder
+
+    @property
+    def version(self) -> str:
+        return self.inner.version
+
+    def fingerprint(self) -> str:
+        return self.inner.fingerprint()
+
+    def capability(self, model: Model) -> Capability:
+        return self.inner.capability(model)
+
+    def build(
+        self, model: Model, config: BuildConfig = BuildConfig(), progress: Progress = silent
+    ) -> Hybrid:
+        division = random_plan(model.graph, 1).at(1)
+        return hybrid.build(model, division, "onnxruntime", config=config, progress=progress)
+
+    def load(self, plan: bytes) -> Hybrid:
+        path = self.folder / "loaded.hybrid"
+        path.write_bytes(plan)
+        try:
+            return hybrid.open(path)
+        except ModelError as error:
+            raise BackendError(str(error)) from error
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("check", checks())
+def test_it_keeps_the_contract_of_engines(check: str, tmp_path: Path) -> None:
+    if check == "arguments":
+        pytest.skip("options are for engines alone; a network that is all native has none")
+    checks()[check](Divider(tmp_path))
 
 
 def test_an_engine_of_a_whole_model(branches: Model) -> None:

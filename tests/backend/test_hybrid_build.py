@@ -259,6 +259,12 @@ def test_names_from_the_model_are_escaped(partition: Partition) -> None:
     assert "\n" not in made.failures[0].reason
 
 
+def test_an_unknown_option_is_an_error_and_no_fallback(model: Model, partition: Partition) -> None:
+    config = BuildConfig(options={"NO_SUCH_OPTION": 1})
+    with pytest.raises(ValueError, match="NO_SUCH_OPTION"):
+        hybrid.build(model, partition, config=config)
+
+
 def test_a_backend_that_cannot_be_sent_to_the_builder_is_refused(
     model: Model, partition: Partition
 ) -> None:

@@ -64,7 +64,8 @@ def build(
             and its first and last node.
         PartitionError: the partition is of another model, or cuts a tensor no array can hold.
         ModelError: a part cannot be cut out of the model.
-        ValueError: the config has shapes for an input that is not there.
+        ValueError: the config has shapes for an input that is not there, or an option that the
+            backend does not know.
         TypeError: a backend that cannot be sent to the worker process.
         CancelledError: `cancel` was set.
     """
@@ -102,7 +103,8 @@ def build_engine(
 
     Raises:
         BuildError: it cannot be built, ran past its time limit, or took the builder down.
-        ValueError: the config has shapes for an input that is not there.
+        ValueError: the config has shapes for an input that is not there, or an option that the
+            backend does not know.
         CancelledError: `cancel` was set.
     """
     graph = model.graph

@@ -44,13 +44,19 @@ def make(
         progress: told each phase.
 
     Returns:
-        ``layers`` (a graph record), ``seconds`` of the build alone, and ``note``.
+        ``layers`` (a graph record), ``seconds`` of the build alone, and ``note``; or ``refused``,
+        the words in which the backend refused the config.
     """
     progress(Event("read", name))
     model = load(Path(folder) / MODEL_FILE, name=name, check=False)
     begun = time.perf_counter()
     progress(Event("build", name))
-    engine = backend.build(model, config, progress)
+    try:
+        engine = backend.build(model, config, progress)
+    except ValueError as error:
+        if isinstance(error, WorkbenchError):
+            raise
+        return {"refused": str(error)}
     layers = graph_record(engine.layers())
     if keep_plan:
         progress(Event("serialize", name))

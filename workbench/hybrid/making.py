@@ -49,6 +49,7 @@ class Workshop:
 
         Raises:
             BuildError: it could not be built; names its first and last node.
+            ValueError: the backend refuses the config.
             CancelledError: the work was stopped.
         """
         if self.cancel is not None:
@@ -91,6 +92,8 @@ class Workshop:
                 raise
             except WorkbenchError as error:
                 raise _build_error(recipe, error) from error
+            if "refused" in made:
+                raise ValueError(made["refused"])
             blobs = {RECORD: json.dumps(made).encode()}
             if keep_plan:
                 blobs[PLAN] = (Path(folder) / PLAN_FILE).read_bytes()

@@ -66,6 +66,7 @@ class HybridSession:
         self._gate = Gate("hybrid")
         self._routes: OrderedDict[Signature, Route] = OrderedDict()
         self._shapes: dict[Signature, dict[str, tuple[int, ...]]] = {}
+        self._last: dict[str, np.ndarray] | None = None
         with ExitStack() as opened:
             self._legs = [
                 Leg(
@@ -99,6 +100,7 @@ class HybridSession:
         with self._gate:
             ready = checked_feeds(feeds, self._plan.inputs, self._plan.ranges)
             signature = tuple(ready[name].shape for name in self._input_names)
+            self._last = ready
             route = self._route(signature)
             if route is None:
                 return self._first(signature, ready)
@@ -145,8 +147,17 @@ class HybridSession:
         return call
 
     def profile(self) -> dict[str, float]:
-        """Layer name -> seconds of the last run, of all parts that can tell."""
+        """Layer name -> seconds, of all parts that can tell, for the feeds of the last `run`.
+
+        Raises:
+            RunError: nothing was run yet, or the session is closed.
+        """
         with self._gate:
+            if self._last is None and not self._plan.whole:
+                raise RunError("nothing was run yet; call run first", backend="hybrid")
+            if self._last is not None:
+                # Bound parts keep no account of their runs.
+                by_value(self._legs, dict(self._last))
             found: dict[str, float] = {}
             for leg in self._legs:
                 for layer, seconds in leg.session.profile().items():
@@ -157,6 +168,7 @@ class HybridSession:
         """Close the sessions of all parts; closing twice is fine."""
         if self._gate.close():
             self._routes.clear()
+            self._last = None
             self._opened.close()
 
     def _route(self, signature: Signature) -> Route | None:
