@@ -178,27 +178,30 @@ class LabelledData:
         return LabelledData(source, self.labels[:count], self.preprocessing, self.name)
 
     def batches(
-        self, size: int, *, drop_last: bool = False
+        self, size: int, *, drop_last: bool = False, start: int = 0
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Tensors and labels, `size` pictures at a time, in order.
 
         Args:
             size: pictures in a batch.
             drop_last: leave out a last batch that is smaller than `size`.
+            start: number of the first picture.
 
         Yields:
             The tensor, shape (b, channels, height, width) or as the layout says, which belongs to
             the caller, and the labels, ``int64`` of shape (b,).
 
         Raises:
-            ValueError: `size` is below 1.
+            ValueError: `size` is below 1 or `start` below 0.
             DataError: a picture that cannot be read, or whose shape differs from the others'.
         """
-        if size < 1:
-            raise ValueError(f"batch size is {size}; must be 1 or more")
-        stop = len(self) - len(self) % size if drop_last else len(self)
+        if size < 1 or start < 0:
+            raise ValueError(f"batch size is {size}, start {start}; must be from 1 and from 0")
+        stop = len(self)
+        if drop_last:
+            stop -= max(0, stop - start) % size
         # A generator of its own, so that a wrong size is an error now and not at the first batch.
-        return (self._batch(start, min(start + size, stop)) for start in range(0, stop, size))
+        return (self._batch(at, min(at + size, stop)) for at in range(start, stop, size))
 
     def _batch(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
         tensors = [self._tensor(index) for index in range(start, stop)]

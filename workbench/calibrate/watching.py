@@ -1,0 +1,182 @@
+"""Which tensors calibration looks at, and how a network is cut so that few are held at once.
+
+A network is run in stages: contiguous runs of nodes in topological order, each a model of its own
+whose outputs are the tensors that are watched there and those that later stages read. Nothing is
+computed twice and weights are in one stage each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from workbench.errors import DataError
+from workbench.graph import Graph, TensorSpec
+from workbench.model import Model
+from workbench.partitioning.layout import layout
+from workbench.text import listed, nearest, shown
+
+WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+"""Operators that run in INT8 when their inputs are quantized."""
+
+_FOLLOWING = frozenset(
+    {"Add", "Sum", "Mul", "MaxPool", "AveragePool", "GlobalAveragePool", "Concat", "Resize",
+     "Softmax", "ReduceMean"}
+)  # fmt: skip
+"""Operators that run in INT8 between them, when inputs and output are quantized."""
+
+_FLOATS = frozenset({"float32", "float16", "bfloat16", "float64"})
+
+_UNKNOWN_BYTES = 1 << 24
+"""Taken for a tensor whose size is not known."""
+
+
+def activations(model: Model) -> tuple[str, ...]:
+    """Names of the tensors whose ranges quantization asks for, in the graph's order.
+
+    These are the inputs of weighted operators (Conv, ConvTranspose, Gemm, MatMul) and of the
+    operators that can run in INT8 between them (additions, pools, Concat, Resize ...), and the
+    outputs of both that the graph gives out or that another of them does not read. Only floating
+    tensors that depend on an input of the graph: weights need no data.
+    """
+    graph = model.graph
+    fixed = _fixed(graph)
+    found: dict[str, None] = {}
+    for i in graph.order:
+        node = graph.nodes[i]
+        if node.domain in ("", "ai.onnx") and node.op_type in WEIGHTED | _FOLLOWING:
+            found.update(dict.fromkeys(name for name in node.reads if name not in fixed))
+    ends = {spec.name for spec in graph.outputs}
+    for i in graph.order:
+        if graph.nodes[i].op_type in WEIGHTED | _FOLLOWING:
+            found.update(dict.fromkeys(name for name in graph.nodes[i].makes if name in ends))
+    wanted = [name for name in found if graph.spec(name).dtype in _FLOATS]
+    return tuple(sorted(wanted, key=lambda name: _rank(graph).get(name, -1)))
+
+
+def _rank(graph: Graph) -> dict[str, int]:
+    return {name: at for at, i in enumerate(graph.order) for name in graph.nodes[i].makes}
+
+
+def _fixed(graph: Graph) -> set[str]:
+    """Tensors that depend on no input: weights, and what is computed from them."""
+    found = {spec.name for spec in graph.initializers}
+    found.difference_update(spec.name for spec in graph.inputs)
+    for i in layout(graph).folded:
+        found.update(graph.nodes[i].makes)
+    return found
+
+
+def checked(model: Model, tensors: Sequence[str] | None) -> tuple[str, ...]:
+    """The tensors to watch: those asked for, each once, or `activations`.
+
+    Raises:
+        DataError: one that the graph has not, that is no floating tensor, or that is constant; or
+            there are none.
+    """
+    graph = model.graph
+    if tensors is None:
+        found = activations(model)
+        if not found:
+            raise DataError(
+                f"model {shown(model.name)} has no tensor that quantization would ask for; name "
+                "some with tensors="
+            )
+        return found
+    known = {*graph.producer, *(spec.name for spec in graph.inputs)} - _fixed(graph)
+    for name in tensors:
+        if name not in known:
+            raise DataError(
+                f"model {shown(model.name)} computes no tensor {shown(name)}{nearest(name, known)};"
+                " give names of inputs and of nodes' outputs that depend on an input"
+            )
+    wrong = [name for name in tensors if graph.spec(name).dtype not in {*_FLOATS, ""}]
+    if wrong:
+        raise DataError(
+            f"{listed(wrong)} hold no floating numbers; only these have a range to calibrate"
+        )
+    if not tensors:
+        raise DataError("no tensors to watch; leave tensors= out to watch all that matter")
+    return tuple(dict.fromkeys(tensors))
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A run of nodes as a model, with what happens to its outputs."""
+
+    model: Model
+    watched: tuple[str, ...]
+    """Outputs to count."""
+    dropped: tuple[str, ...]
+    """Tensors that no later stage reads, to forget after this one."""
+
+
+def stages(model: Model, watched: Iterable[str], samples: int, budget: int) -> tuple[Stage, ...]:
+    """The network as stages of which none gives out more than `budget` bytes of watched tensors.
+
+    Args:
+        model: the network.
+        watched: tensors to give out.
+        samples: in a run, for the extents that are only known then.
+        budget: bytes; one tensor that is larger has a stage of its own.
+    """
+    graph = model.graph
+    wanted = {name for name in watched if name in graph.producer}
+    folded = layout(graph).folded
+    order = [i for i in graph.order if i not in folded]
+    needed = _needed(graph, order, wanted)
+    groups: list[list[int]] = [[]]
+    room = budget
+    for i in needed:
+        size = sum(_bytes(graph.spec(name), samples) for name in graph.nodes[i].makes
+                   if name in wanted)  # fmt: skip
+        if size > room and room < budget and groups[-1]:
+            groups.append([])
+            room = budget
+        groups[-1].append(i)
+        room -= size
+    return _cut(model, [group for group in groups if group], wanted)
+
+
+def _needed(graph: Graph, order: Sequence[int], wanted: set[str]) -> list[int]:
+    """The nodes that a wanted tensor depends on, in order."""
+    needed: set[int] = {graph.producer[name] for name in wanted}
+    for i in reversed(order):
+        if i in needed:
+            needed.update(graph.predecessors[i])
+    return [i for i in order if i in needed]
+
+
+def _cut(model: Model, groups: list[list[int]], wanted: set[str]) -> tuple[Stage, ...]:
+    graph = model.graph
+    reads = [
+        {name for i in group for name in graph.nodes[i].reads if name in graph.producer}
+        for group in groups
+    ]
+    found = []
+    for at, group in enumerate(groups):
+        later = set().union(*reads[at + 1 :])
+        made = [name for i in group for name in graph.nodes[i].makes]
+        outputs = [name for name in made if name in wanted or name in later]
+        piece = model.extract([graph.nodes[i].name for i in group], outputs=outputs)
+        gone = (reads[at] | set(made)) - later
+        found.append(
+            Stage(piece, tuple(name for name in outputs if name in wanted), tuple(sorted(gone)))
+        )
+    return tuple(found)
+
+
+def _bytes(spec: TensorSpec, samples: int) -> int:
+    if spec.shape is None:
+        return _UNKNOWN_BYTES
+    first = [samples] if spec.shape and isinstance(spec.shape[0], str) else []
+    rest = spec.shape[len(first) :]
+    if any(isinstance(dim, str) for dim in rest):
+        return _UNKNOWN_BYTES
+    fixed = TensorSpec(spec.name, spec.dtype, (*first, *rest))
+    return fixed.nbytes or _UNKNOWN_BYTES
+
+
+def bytes_a_sample(model: Model, tensors: Iterable[str]) -> int:
+    """Bytes of the tensors for one sample."""
+    return sum(_bytes(model.graph.spec(name), 1) for name in tensors)
