@@ -38,7 +38,7 @@ _LARGEST_GPU_NAME = 256
 _CUDA_MAJOR, _CUDA_MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, _MINOR
 _CUDA_PROCESSORS = 16  # CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT
 _LOOK_SECONDS = 60.0
-_LIBRARIES = ("nvinfer", "nvinfer_plugin", "nvonnxparser")
+_LIBRARIES = ("nvinfer", "nvinfer_plugin", "nvparsers", "nvonnxparser")
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,10 +165,14 @@ def version(package: str) -> str:
     return str(module(package).__version__)
 
 
+def product(package: str) -> str:
+    """``TensorRT-RTX`` or ``TensorRT``; neither runs the plans of the other."""
+    return "TensorRT-RTX" if package == "tensorrt_rtx" else "TensorRT"
+
+
 def title(package: str) -> str:
     """Product and version as people say it: ``TensorRT-RTX 1.7.1.116``."""
-    product = "TensorRT-RTX" if package == "tensorrt_rtx" else "TensorRT"
-    return f"{product} {version(package)}"
+    return f"{product(package)} {version(package)}"
 
 
 def logger(trt: Any, *, keep: tuple[str, ...] = ("INTERNAL_ERROR", "ERROR", "WARNING")) -> Any:

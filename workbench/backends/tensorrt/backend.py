@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import weakref
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from workbench.backends.base import BuildConfig
@@ -12,6 +13,7 @@ from workbench.backends.tensorrt.building import build_plan
 from workbench.backends.tensorrt.engine import PlanEngine, engine_from, engine_of
 from workbench.backends.tensorrt.live import Asker, Inquiry
 from workbench.backends.tensorrt.options import options_of, profile_of
+from workbench.backends.tensorrt.places import here
 from workbench.backends.tensorrt.skeleton import Skeleton
 from workbench.backends.tensorrt.table import SupportTable
 from workbench.partitioning import Capability
@@ -31,13 +33,16 @@ class TensorRT:
 
     name = "tensorrt"
 
-    def __init__(self, package: str | None = None, *, timeout: float = 120.0) -> None:
+    def __init__(
+        self, package: str | None = None, *, timeout: float = 120.0, trust: bool = False
+    ) -> None:
         """Find the library; it is imported later, and in the child only.
 
         Args:
             package: ``tensorrt``, ``tensorrt_rtx`` or ``tensorrt_bindings``; None takes the first
                 that is installed and works.
             timeout: seconds the parser may take for one round of questions.
+            trust: whether `load` takes plans that somebody else wrote; a plan can run code.
 
         Raises:
             MissingDependencyError: none is installed; the message says what to install.
@@ -47,6 +52,7 @@ class TensorRT:
             raise ValueError(f"timeout is {shown(timeout)}; must be a number of seconds above 0")
         self._package = adapter.choose(package)
         self._timeout = float(timeout)
+        self._trust = trust
         self._title = adapter.title(self._package)
         self._asker = Asker(self._package, self._title, timeout=timeout)
         self._finalizer = weakref.finalize(self, self._asker.worker.close)
@@ -86,19 +92,21 @@ class TensorRT:
         return Capability(source, tuple(inquiry.verdicts(progress, cancel)))
 
     def fingerprint(self) -> str:
-        """Product, version and GPUs: what a plan depends on outside model and config."""
-        gpus = [gpu for found in adapter.survey() for gpu in found.gpus]
-        names = sorted({f"{gpu.name} {gpu.compute_capability}" for gpu in gpus})
-        return "; ".join([self._title, *(names or ["no GPU"])])
+        """Product, version, GPUs and driver: what a plan depends on outside model and config."""
+        gpus = adapter.devices()
+        drivers = sorted(
+            {f"driver of CUDA {g.driver // 1000}.{g.driver % 1000 // 10}" for g in gpus}
+        )
+        return "; ".join([self._title, *(str(gpu) for gpu in gpus), *(drivers or ["no GPU"])])
 
     def build(
         self, model: Model, config: BuildConfig = BuildConfig(), progress: Progress = silent
     ) -> PlanEngine:
         """An engine of the whole model: a plan, and the layers TensorRT made of it.
 
-        Strongly typed: every tensor has the type the model gives it. Without a GPU, TensorRT-RTX
-        builds for the architectures in the option ``compute_capabilities``. Options:
-        `options.Options`.
+        Every tensor has the type the model gives it: strongly typed from TensorRT 10 on, and in
+        8.6 by the flags for the types in the model. Without a GPU, TensorRT-RTX builds for the
+        architectures in the option ``compute_capabilities``. Options: `options.Options`.
 
         Raises:
             BuildError: TensorRT refused; has its words and its log.
@@ -107,24 +115,35 @@ class TensorRT:
         options = options_of(config)
         ranges = profile_of(model.graph.inputs, config)
         built = build_plan(self._package, model, ranges, options, config, progress)
-        return engine_of(model.graph, ranges, self._title, built)
+        made = replace(
+            here(self._package),
+            hardware=options.hardware,
+            version_compatible=options.version_compatible,
+        )
+        return engine_of(model.graph, ranges, made, built, options.weight_streaming_bytes)
 
-    def load(self, plan: bytes) -> PlanEngine:
-        """The engine of a plan that `PlanEngine.serialize` gave.
+    def load(self, plan: bytes, *, trust: bool | None = None) -> PlanEngine:
+        """The engine of a plan that `PlanEngine.serialize` gave. TensorRT does not see it yet.
+
+        Args:
+            plan: the sealed plan.
+            trust: take also what somebody else wrote; None is what the backend was made with.
 
         Raises:
-            BackendError: not such a plan, damaged, or of another version; says what differs.
+            BackendError: not such a plan, damaged, of another version or GPU, or not signed with
+                your key; says what differs.
         """
-        return engine_from(plan, self._title)
+        trust = self._trust if trust is None else trust
+        return engine_from(plan, self._package, trust=trust)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as what it was made with: the child process is not part of it."""
-        return _again, (self._package, self._timeout)
+        return _again, (self._package, self._timeout, self._trust)
 
     def close(self) -> None:
         """Stop the child process; the next question starts another."""
         self._asker.worker.close()
 
 
-def _again(package: str, timeout: float) -> TensorRT:
-    return TensorRT(package, timeout=timeout)
+def _again(package: str, timeout: float, trust: bool) -> TensorRT:
+    return TensorRT(package, timeout=timeout, trust=trust)

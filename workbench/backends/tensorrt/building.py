@@ -1,7 +1,9 @@
 """A plan from a model: parse, profile, build; runs in the process that calls it.
 
 TensorRT answers None and says why in its log, so every line of the log is kept. A build is stopped
-through its progress monitor: an error of the progress callback ends it within a step.
+through its progress monitor: an error of the progress callback ends it within a step. Versions
+before 10.0 have no monitor; there only the end of the process stops a build, which is how
+`workbench.hybrid` stops one.
 """
 
 from __future__ import annotations
@@ -13,9 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workbench.backends import cuda
 from workbench.backends.base import BuildConfig, ShapeRange
 from workbench.backends.tensorrt import adapter
+from workbench.backends.tensorrt.api import Builder, Config, Library, Network
+from workbench.backends.tensorrt.flags import configure, keep_types
+from workbench.backends.tensorrt.inspecting import inspected
 from workbench.backends.tensorrt.options import Options
+from workbench.backends.tensorrt.timing_cache import TimingCache
 from workbench.errors import BuildError, ModelError
 from workbench.progress import Event, Progress
 from workbench.text import shown
@@ -42,6 +49,8 @@ class Built:
     """GPU architectures the plan is for; empty where it is for the GPU at hand."""
     notes: tuple[str, ...]
     """TensorRT's warnings."""
+    inspected: str = ""
+    """What TensorRT's inspector says of the layers, as JSON; empty where it needs a GPU."""
 
 
 def build_plan(
@@ -67,15 +76,9 @@ def build_plan(
         ValueError: a compute capability this version does not know.
     """
     trt = adapter.module(package)
-    if not adapter.is_strongly_typed(trt):
-        raise BuildError(
-            f"{adapter.title(package)} lets the builder choose types; the workbench builds with "
-            "TensorRT 10.0 or newer, or TensorRT-RTX, which keep those of the model",
-            backend=_BACKEND,
-        )
+    _refuse_double(model)
     log = adapter.logger(trt, keep=_ALL)
-    builder = trt.Builder(log)
-    builder.max_threads = config.threads
+    builder = _builder(trt, log)
     network = adapter.network(trt, builder)
     parser = trt.OnnxParser(network, log)
     nodes = tuple(node.name for node in model.graph.nodes)
@@ -85,17 +88,84 @@ def build_plan(
             raise _failed("its parser refuses the model", log, nodes, _parser_words(parser))
         log.lines.clear()
         builder_config = builder.create_builder_config()
-        targets = _configure(trt, builder, builder_config, config, options)
+        targets = configure(trt, builder, builder_config, config, options)
+        keep_types(trt, builder_config, network, model.graph)
         _set_profile(builder, builder_config, network, ranges, options)
-        monitor = _monitor(trt, progress)
-        builder_config.progress_monitor = monitor
-        plan = builder.build_serialized_network(network, builder_config)
-    if monitor.stopped_by is not None:
-        raise monitor.stopped_by
+        times = _times(package, trt, options)
+        plan = _plan(trt, builder, network, builder_config, times, log, progress)
     if plan is None:
         raise _failed("it built no plan", log, nodes)
     warned = [text for severity, text in log.lines if severity == "WARNING"]
-    return Built(bytes(plan), _text(log), targets, tuple(warned))
+    said = _text(log)
+    return Built(plan, said, targets, tuple(warned), inspected(trt, log, plan))
+
+
+def _builder(trt: Library, log: Any) -> Builder:
+    try:
+        return trt.Builder(log)
+    except TypeError as error:  # How the bindings say that there is none.
+        reason = cuda.why_not() or _text(log)[-_LONGEST_WORDS:]
+        raise BuildError(
+            f"TensorRT {trt.__version__} cannot build here, it needs an NVIDIA GPU: "
+            f"{shown(reason, 400)}; pip install tensorrt-rtx builds without one",
+            backend=_BACKEND,
+        ) from error
+
+
+def _plan(
+    trt: Library,
+    builder: Builder,
+    network: Network,
+    config: Config,
+    times: TimingCache | None,
+    log: Any,
+    progress: Progress,
+) -> bytes | None:
+    """Build; once more without the times of earlier builds where it fails with them."""
+    if times is not None:
+        times.give(config)
+    plan = _watched(trt, builder, network, config, progress)
+    if plan is None and times is not None and times.given:
+        log.lines.clear()
+        times.withdraw(config)
+        plan = _watched(trt, builder, network, config, progress)
+    if plan is not None and times is not None:
+        times.take(config)
+    return plan
+
+
+def _watched(
+    trt: Library, builder: Builder, network: Network, config: Config, progress: Progress
+) -> bytes | None:
+    """Build while telling phases, where the version tells them."""
+    if not hasattr(trt, "IProgressMonitor"):
+        progress(Event("build engine", f"TensorRT {trt.__version__} tells no phases"))
+        plan = builder.build_serialized_network(network, config)
+        return None if plan is None else bytes(plan)
+    monitor = _monitor(trt, progress)
+    config.progress_monitor = monitor
+    plan = builder.build_serialized_network(network, config)
+    if monitor.stopped_by is not None:
+        raise monitor.stopped_by
+    return None if plan is None else bytes(plan)
+
+
+def _times(package: str, trt: Library, options: Options) -> TimingCache | None:
+    # TensorRT-RTX has deprecated it and does nothing with it.
+    wanted = options.timing_cache and not hasattr(trt, "ComputeCapability")
+    return TimingCache(package) if wanted else None
+
+
+def _refuse_double(model: Model) -> None:
+    """TensorRT would compute float64 in float32 without a word."""
+    for spec in (*model.graph.inputs, *model.graph.outputs):
+        if spec.dtype == "float64":
+            raise BuildError(
+                f"tensor {shown(spec.name)} is float64, which TensorRT computes in float32; keep "
+                "the nodes that read or make it out of the engine, or cast the model to float32",
+                backend=_BACKEND,
+                subgraph=tuple(node.name for node in model.graph.nodes),
+            )
 
 
 @contextlib.contextmanager
@@ -111,24 +181,10 @@ def _parsed(parser: Any, model: Model) -> Any:
         yield parser.parse_from_file(str(path))
 
 
-def _configure(
-    trt: Any, builder: Any, builder_config: Any, config: BuildConfig, options: Options
-) -> tuple[str, ...]:
-    builder_config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
-    if config.workspace_bytes is not None:
-        pool = trt.MemoryPoolType.WORKSPACE
-        builder_config.set_memory_pool_limit(pool, config.workspace_bytes)
-    if config.optimization_level is not None:
-        builder_config.builder_optimization_level = config.optimization_level
-    if not config.tf32:
-        builder_config.clear_flag(trt.BuilderFlag.TF32)
-    return adapter.aim(trt, builder_config, options.compute_capabilities)
-
-
 def _set_profile(
-    builder: Any,
-    builder_config: Any,
-    network: Any,
+    builder: Builder,
+    builder_config: Config,
+    network: Network,
     ranges: Mapping[str, ShapeRange],
     options: Options,
 ) -> None:
@@ -159,7 +215,7 @@ def _set_profile(
         )
 
 
-def _monitor(trt: Any, progress: Progress) -> Any:
+def _monitor(trt: Library, progress: Progress) -> Any:
     """A progress monitor that tells phases, and stops the build when telling them raises."""
 
     class Monitor(trt.IProgressMonitor):

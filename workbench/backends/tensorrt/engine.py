@@ -1,15 +1,18 @@
 """`PlanEngine`: an engine that TensorRT built, as it lies on disk: its layers, and its bytes.
 
-It says what the engine runs on any machine. Running it takes a GPU of the kind it was built for.
+It says what the engine runs on any machine. Running it takes a GPU of the kind it was built for;
+TensorRT sees the bytes only after everything that can be checked without it was checked.
 """
 
 from __future__ import annotations
 
+import json
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from workbench.backends.base import Session, ShapeRange
+from workbench.backends.base import ShapeRange
 from workbench.backends.origin import attributed
 from workbench.backends.plan import pack, refuse_other, unpack
 from workbench.backends.records import (
@@ -21,15 +24,34 @@ from workbench.backends.records import (
     specs_to_json,
     unrun_layers,
 )
-from workbench.backends.tensorrt import adapter
+from workbench.backends.tensorrt import adapter, sealing
 from workbench.backends.tensorrt.building import Built
 from workbench.backends.tensorrt.layers.graphs import to_graph
+from workbench.backends.tensorrt.layers.inspector import read_engine
 from workbench.backends.tensorrt.layers.log import read_build_log
-from workbench.errors import RunError
+from workbench.backends.tensorrt.places import Made, refuse_elsewhere, why_not_here
+from workbench.errors import ModelError, RunError
 from workbench.graph import Graph, TensorSpec
 from workbench.text import shown
 
+if TYPE_CHECKING:
+    from workbench.backends.tensorrt.runtime import Opened
+    from workbench.backends.tensorrt.session import TensorRTSession
+    from workbench.model import Model
+
 BACKEND = "tensorrt"
+_SIGNED = "signature"
+
+
+class _Once:
+    """The loaded engine that all sessions share; loaded by the first of them."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.opened: Opened | None = None
+
+    def __reduce__(self) -> tuple[type[_Once], tuple[()]]:
+        return _Once, ()
 
 
 @dataclass(frozen=True)
@@ -40,73 +62,124 @@ class PlanEngine:
     outputs: tuple[TensorSpec, ...]
     ranges: Mapping[str, ShapeRange] = field(hash=False)
     """The profile it was built with, by input; empty where every extent is fixed."""
-    made_with: str
-    """Product and version, e.g. ``TensorRT-RTX 1.7.1.116``."""
-    targets: tuple[str, ...]
-    """GPU architectures it runs on; empty where it is for the GPU it was built on."""
+    made: Made
+    """By which TensorRT, on which GPU, for which others."""
     plan: bytes = field(repr=False)
     """TensorRT's own bytes."""
     graph: Graph = field(repr=False)
     """Its layers, see `layers`."""
     notes: tuple[str, ...] = ()
     """What TensorRT warned of while it built."""
+    weight_bytes: int | None = None
+    """GPU memory for weights where they stream in; None where all stay on the GPU."""
+    _once: _Once = field(default_factory=_Once, repr=False, compare=False)
 
     @property
     def backend(self) -> str:
         """``tensorrt``."""
         return BACKEND
 
+    @property
+    def made_with(self) -> str:
+        """Product and version, e.g. ``TensorRT-RTX 1.7.1.116``."""
+        return self.made.title
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """GPU architectures it runs on; empty where it is for the GPU it was built on."""
+        return self.made.targets
+
     def layers(self) -> Graph:
-        """The kernels it runs, from the verbose build log, each with its origin in the model."""
+        """The kernels it runs, each with its origin in the model.
+
+        As TensorRT's inspector tells them where it was built on a GPU, else from the build log.
+        """
         return self.graph
 
-    def session(self) -> Session:
-        """Refused: what a session needs is not here.
+    def session(self) -> TensorRTSession:
+        """A new session on the GPU; the first one loads the plan.
 
         Raises:
-            RunError: always; says what is missing and what to do.
+            RunError: no GPU here that it runs on, too little memory, or TensorRT refuses the plan;
+                says what is missing and what to do.
         """
-        raise RunError(f"this {self.made_with} engine cannot run here: {_why()}", backend=BACKEND)
+        from workbench.backends.tensorrt.session import TensorRTSession
+
+        return TensorRTSession(self, self._opened())
 
     def serialize(self) -> bytes:
-        """The plan with its layers and a checksum; `TensorRT.load` takes it."""
+        """The plan with its layers, a checksum and your signature; `TensorRT.load` takes it."""
         record = {
-            "made_with": self.made_with,
-            "targets": list(self.targets),
+            **self.made.record(),
             "inputs": specs_to_json(self.inputs),
             "outputs": specs_to_json(self.outputs),
             "ranges": ranges_to_json(self.ranges),
             "layers": layers_to_json(self.graph),
             "constants": specs_to_json(self.graph.initializers),
             "notes": list(self.notes),
+            "weight_bytes": self.weight_bytes,
         }
-        return pack(BACKEND, record, {"plan": self.plan})
+        signed = sealing.signature(record, self.plan)
+        return pack(BACKEND, {**record, _SIGNED: signed}, {"plan": self.plan})
+
+    def refit(self, model: Model) -> PlanEngine:
+        """This engine with the weights of another model of the same structure; nothing is built.
+
+        Args:
+            model: differs from what the engine was built from in values of weights alone.
+
+        Raises:
+            RunError: the engine was not built with the option ``refit``, a weight is missing or
+                does not fit, or no GPU.
+        """
+        from workbench.backends.tensorrt.refitting import refitted
+
+        return replace(self, plan=refitted(self._opened(), model), _once=_Once())
+
+    def _opened(self) -> Opened:
+        reason = why_not_here(self.made)
+        if reason:
+            raise RunError(
+                f"this {self.made_with} engine cannot run here: {reason}", backend=BACKEND
+            )
+        from workbench.backends.tensorrt.runtime import Opened
+
+        with self._once.lock:
+            if self._once.opened is None:
+                self._once.opened = Opened(self.made.package, self.plan, self.weight_bytes)
+            return self._once.opened
 
 
 def engine_of(
-    original: Graph, ranges: Mapping[str, ShapeRange], made_with: str, built: Built
+    original: Graph,
+    ranges: Mapping[str, ShapeRange],
+    made: Made,
+    built: Built,
+    weight_bytes: int | None = None,
 ) -> PlanEngine:
     """The engine of a finished build.
 
     Args:
         original: the graph of the model it was built from.
         ranges: the profile.
-        made_with: product and version.
+        made: by what and for what.
         built: plan and log.
+        weight_bytes: see `PlanEngine`.
     """
     return PlanEngine(
-        original.inputs, original.outputs, dict(ranges), made_with, built.targets, built.plan,
-        layers_of(built.log, original), tuple(shown(note, 400) for note in built.notes),
+        original.inputs, original.outputs, dict(ranges), replace(made, targets=built.targets),
+        built.plan, layers_of(built, original), tuple(shown(note, 400) for note in built.notes),
+        weight_bytes,
     )  # fmt: skip
 
 
-def layers_of(log: str, original: Graph) -> Graph:
-    """The layers that a verbose build log lists, accounting for every node of the original.
+def layers_of(built: Built, original: Graph) -> Graph:
+    """The layers of a build, accounting for every node of the original.
 
     A node that no layer names was computed at build time, dropped as a no-op, or merged into the
     layer of a neighbour.
     """
-    graph = to_graph(read_build_log(log), original)
+    graph = to_graph(_read(built), original)
     claims = {node.name: node.origin for node in graph.nodes}
     reads = {
         node.name: [graph.nodes[place].name for place in graph.predecessors[i]]
@@ -118,40 +191,45 @@ def layers_of(log: str, original: Graph) -> Graph:
     return replace(graph, name=original.name, nodes=(*nodes, *unrun))
 
 
-def engine_from(plan: bytes, here: str) -> PlanEngine:
+def engine_from(plan: bytes, package: str, *, trust: bool = False) -> PlanEngine:
     """The engine of what `PlanEngine.serialize` gave.
 
     Args:
         plan: the sealed plan.
-        here: product and version that must have made it.
+        package: importable name of the TensorRT that is to run it.
+        trust: take also what somebody else wrote.
 
     Raises:
-        BackendError: not such a plan, damaged, or made by another version; says what differs.
+        BackendError: not such a plan, damaged, made by another version or for another GPU, or not
+            signed by this user; says what differs.
     """
     record, blobs = unpack(plan, BACKEND)
-    refuse_other(record, {"made_with": here}, BACKEND)
+    refuse_other(record, {"product": adapter.product(package)}, BACKEND)
+    made = Made.of(record, package)
+    refuse_elsewhere(made)
+    if not trust:
+        signed = record.pop(_SIGNED, None)
+        sealing.refuse_foreign(signed, record, blobs["plan"])
     graph = layers_from_json(record["layers"])
     nodes = tuple(replace(node, attributes=_plain(node.attributes)) for node in graph.nodes)
     graph = replace(graph, nodes=nodes, initializers=specs_from_json(record["constants"]))
     return PlanEngine(
         specs_from_json(record["inputs"]), specs_from_json(record["outputs"]),
-        ranges_from_json(record["ranges"]), record["made_with"], tuple(record["targets"]),
-        bytes(blobs["plan"]), graph, tuple(record["notes"]),
+        ranges_from_json(record["ranges"]), made, bytes(blobs["plan"]), graph,
+        tuple(record["notes"]), record["weight_bytes"],
     )  # fmt: skip
+
+
+def _read(built: Built) -> Any:
+    """The layers as the inspector tells them, or where it could not, as the log does."""
+    if built.inspected:
+        try:
+            # Its texts hold control characters as they are.
+            return read_engine(json.loads(built.inspected, strict=False))
+        except (ModelError, ValueError):
+            pass
+    return read_build_log(built.log)
 
 
 def _plain(attributes: Mapping[str, Any]) -> dict[str, Any]:
     return {k: tuple(v) if isinstance(v, list) else v for k, v in attributes.items()}
-
-
-def _why() -> str:
-    for abilities in adapter.survey():
-        if abilities.why_not:
-            return f"{abilities.why_not}; {_ELSEWHERE}"
-    return f"running TensorRT engines is not part of this version of the workbench; {_ELSEWHERE}"
-
-
-_ELSEWHERE = (
-    "its plan and layers are complete. Run this network here with backend openvino or "
-    "onnxruntime, or take the plan to a machine with a GPU it was built for"
-)

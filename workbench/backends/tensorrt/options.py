@@ -7,7 +7,7 @@ tells it, if at all, at the end of a long build.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from workbench.backends.base import BuildConfig, ShapeRange
@@ -25,6 +25,21 @@ class Options:
     """TensorRT-RTX: GPU architectures the plan is for, by its own names (``SM89``)."""
     shape_values: Mapping[str, ShapeRange] = field(default_factory=dict, hash=False)
     """Values, not extents, of inputs that are shapes themselves, by tensor name."""
+    hardware: str = ""
+    """GPUs the plan shall run on beside the one it is built on, by the name of the member of
+    TensorRT's `HardwareCompatibilityLevel`: ``AMPERE_PLUS``, ``SAME_COMPUTE_CAPABILITY``."""
+    version_compatible: bool = False
+    """Whether later versions of TensorRT shall load the plan; it then holds a lean runtime."""
+    refit: bool = False
+    """Whether `PlanEngine.refit` shall put other weights in without a build; some fusions go."""
+    weight_streaming_bytes: int | None = None
+    """GPU memory for weights, the rest streams in at each run; None keeps all on the GPU."""
+    timing_cache: bool = True
+    """Whether times of kernels from earlier builds on this GPU are used, and kept."""
+
+
+_KNOWN = tuple(one.name for one in fields(Options))
+_YES_OR_NO = ("version_compatible", "refit", "timing_cache")
 
 
 def options_of(config: BuildConfig) -> Options:
@@ -33,17 +48,21 @@ def options_of(config: BuildConfig) -> Options:
     Raises:
         ValueError: an unknown option or a value it cannot have; lists what there is.
     """
-    known = ("compute_capabilities", "shape_values")
-    for name in config.options:
-        if name not in known:
+    given = dict(config.options)
+    for name in given:
+        if name not in _KNOWN:
             raise ValueError(
-                f"TensorRT has no option {shown(name)}{nearest(str(name), known)}; "
-                f"options are {', '.join(known)}"
+                f"TensorRT has no option {shown(name)}{nearest(str(name), _KNOWN)}; "
+                f"options are {', '.join(_KNOWN)}"
             )
-    return Options(
-        _targets(config.options.get("compute_capabilities", TARGETS)),
-        _values(config.options.get("shape_values", {})),
-    )
+    for name in _YES_OR_NO:
+        if not isinstance(given.get(name, False), bool):
+            raise ValueError(f"{name} is {shown(given[name])}; must be True or False")
+    given["compute_capabilities"] = _targets(given.get("compute_capabilities", TARGETS))
+    given["shape_values"] = _values(given.get("shape_values", {}))
+    given["hardware"] = _hardware(given.get("hardware", ""))
+    _refuse_budget(given.get("weight_streaming_bytes"))
+    return Options(**given)
 
 
 def profile_of(
@@ -79,6 +98,24 @@ def _targets(value: Any) -> tuple[str, ...]:
             f"compute_capabilities is {shown(value)}; must be one or more names such as 'SM89'"
         )
     return names
+
+
+def _hardware(value: Any) -> str:
+    levels = ("AMPERE_PLUS", "SAME_COMPUTE_CAPABILITY")
+    if value not in ("", "NONE", *levels):
+        raise ValueError(
+            f"hardware is {shown(value)}; must be one of {', '.join(levels)}, or '' for the GPU "
+            "it is built on"
+        )
+    return "" if value == "NONE" else value
+
+
+def _refuse_budget(value: Any) -> None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+        raise ValueError(
+            f"weight_streaming_bytes is {shown(value)}; must be a whole number of bytes, or None "
+            "to keep all weights on the GPU"
+        )
 
 
 def _values(value: Any) -> dict[str, ShapeRange]:
