@@ -49,6 +49,3 @@ def parser() -> argparse.ArgumentParser:
             add_group(command)
     return top
 
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,247 @@
+"""The command line as a user types it, on real backends."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from workbench.cli import main
+from workbench.cli.options import COMMANDS
+
+SMALL = ["--thresholds", "1,30", "--seconds", "0.05", "--limit", "40"]
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> str:
+    """A file with one operator no TensorRT takes, between two convolutions."""
+    value = helper.make_tensor_value_info
+    weights = [
+        helper.make_tensor(f"w{i}", TensorProto.FLOAT, [2, 2, 1, 1], [0.5, 0.1, 0.2, 0.4])
+        for i in range(2)
+    ]
+    nodes = [
+        helper.make_node("Conv", ["x", "w0"], ["a"], name="first"),
+        helper.make_node("Relu", ["a"], ["b"], name="relu"),
+        helper.make_node("Det", ["b"], ["d"], name="det"),
+        helper.make_node("Mul", ["b", "d"], ["c"], name="mul"),
+        helper.make_node("Conv", ["c", "w1"], ["y"], name="last"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "mixed",
+        [value("x", TensorProto.FLOAT, [1, 2, 2, 2])],
+        [value("y", TensorProto.FLOAT, [1, 2, 2, 2])],
+        weights,
+        value_info=[value("d", TensorProto.FLOAT, [1, 2])],
+    )
+    graph.node[3].CopyFrom(helper.make_node("Mul", ["b", "e"], ["c"], name="mul"))
+    graph.node.insert(3, helper.make_node("Reshape", ["d", "shape"], ["e"], name="reshape"))
+    graph.initializer.append(helper.make_tensor("shape", TensorProto.INT64, [4], [1, 2, 1, 1]))
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path = tmp_path / "mixed.onnx"
+    onnx.save(model, path)
+    return str(path)
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    """Exit status, standard output and standard error of one command."""
+    status = main(words)
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def test_inspect_says_what_a_file_holds(capsys: pytest.CaptureFixture[str], mixed: str):
+    status, out, _ = run(capsys, "inspect", mixed, "--nodes")
+    assert status == 0
+    assert "mixed: 6 nodes, opset ai.onnx 17" in out
+    assert "x float32[1x2x2x2]" in out
+    assert "det" in out
+
+
+def test_inspect_counts_parameters_of_a_known_network(capsys: pytest.CaptureFixture[str]):
+    status, out, _ = run(capsys, "inspect", "squeezenet", "--json")
+    assert status == 0
+    assert json.loads(out)["statistics"]["parameters"] == 1_235_496
+
+
+def test_inspect_lists_the_zoo(capsys: pytest.CaptureFixture[str]):
+    _, out, _ = run(capsys, "inspect", "--zoo")
+    assert "resnet50" in out
+    assert "trained" in out
+
+
+def test_plan_gives_every_node_a_verdict(capsys: pytest.CaptureFixture[str], mixed: str):
+    status, out, _ = run(capsys, "plan", mixed, "-t", "1", "--json")
+    found = json.loads(out)
+    assert status == 0
+    verdicts = {verdict["node"]: verdict for verdict in found["verdicts"]}
+    assert verdicts.keys() == {"first", "relu", "det", "reshape", "mul", "last"}
+    assert verdicts["det"]["code"] == "unsupported_op"
+    assert verdicts["first"]["code"] == "taken"
+    assert [sorted(part["nodes"]) for part in found["subgraphs"]] == [
+        ["first", "relu"],
+        ["last", "mul", "reshape"],
+    ]
+
+
+@pytest.mark.parametrize("source", ["tensorrt-8.6", "tensorrt-10.16", "tensorrt-11.1"])
+def test_plan_asks_a_table_of_a_version_that_is_not_here(
+    capsys: pytest.CaptureFixture[str], mixed: str, source: str
+):
+    status, out, _ = run(capsys, "plan", mixed, "--source", source)
+    assert status == 0
+    assert "Det is not supported" in out
+
+
+def test_plan_answers_questions(capsys: pytest.CaptureFixture[str], mixed: str):
+    assert "not supported" in run(capsys, "plan", mixed, "--why", "det")[1]
+    apart = run(capsys, "plan", mixed, "-t", "1", "--apart", "first", "last")[1]
+    assert "det (native" in apart
+    assert "Det" in run(capsys, "plan", mixed, "-t", "1", "--what-if")[1]
+
+
+def test_plan_with_the_rules_of_another_framework(capsys: pytest.CaptureFixture[str], mixed: str):
+    engines = {}
+    for preset in ("paddle", "paddle_pir"):
+        out = run(capsys, "plan", mixed, "--preset", preset, "--json")[1]
+        engines[preset] = [len(part["nodes"]) for part in json.loads(out)["subgraphs"]]
+    assert engines == {"paddle": [], "paddle_pir": [3]}  # old Paddle keeps more than 3 only
+
+
+def test_plan_draws_the_curve(capsys: pytest.CaptureFixture[str], mixed: str, tmp_path: Path):
+    picture = tmp_path / "curve.png"
+    assert run(capsys, "plan", mixed, "--figure", str(picture))[0] == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_build_save_and_run_again_from_the_file(
+    capsys: pytest.CaptureFixture[str], mixed: str, tmp_path: Path
+):
+    saved = tmp_path / "mixed.hybrid"
+    status, out, err = run(capsys, "build", mixed, "-t", "1", "--out", str(saved))
+    assert (status, err) == (0, "")
+    assert out.count("openvino") == 2
+    x = np.arange(8, dtype=np.float32).reshape(1, 2, 2, 2)
+    np.save(tmp_path / "x.npy", x)
+    given = ["--input", f"x={tmp_path / 'x.npy'}", "--seconds", "0"]
+    for model, out_file in ((str(saved), "a.npz"), (mixed, "b.npz")):
+        assert run(capsys, "run", model, *given, "--out", str(tmp_path / out_file))[0] == 0
+    with np.load(tmp_path / "a.npz") as a, np.load(tmp_path / "b.npz") as b:
+        np.testing.assert_allclose(a["y"], b["y"], rtol=1e-5)
+
+
+def test_build_finds_its_plans_again(capsys: pytest.CaptureFixture[str], mixed: str):
+    assert "built" in run(capsys, "build", mixed, "-t", "1")[1]
+    again = run(capsys, "build", mixed, "-t", "1")[1]
+    assert [line.split()[-1] for line in again.splitlines() if "openvino" in line] == ["cache"] * 2
+
+
+def test_run_compares_with_a_reference(capsys: pytest.CaptureFixture[str]):
+    _, out, _ = run(capsys, "run", "digits_resnet", "--reference", "reference", "--seconds", "0.05")
+    decibels = float(out.split("SNR ")[1].split(" dB")[0])
+    assert decibels > 80
+    assert "latency" in out
+
+
+def test_study_writes_a_table_and_figures(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    out = tmp_path / "study"
+    words = ["study", "digits_resnet", "--data", "noisy-digits", "--exclude-op", "Add"]
+    status, text, _ = run(capsys, *words, *SMALL, "--out", str(out))
+    assert status == 0
+    assert "openvino, min 1" in text
+    with (out / "study.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["threshold"] for row in rows if row["threshold"]} == {"1", "30"}
+    assert (out / "latency.png").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_study_goes_on_after_an_interruption(tmp_path: Path):
+    out = tmp_path / "study"
+    words = ["study", "digits_resnet", "digits_inception", *SMALL, "--out", str(out)]
+    command = [sys.executable, "-m", "workbench.cli", *words, "--batches", "1,2,4,8"]
+    first = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    journal = out / "journal.jsonl"
+    deadline = time.monotonic() + 120
+    while not (journal.exists() and journal.read_bytes().count(b"\n") > 3):
+        assert time.monotonic() < deadline
+        assert first.poll() is None
+        time.sleep(0.05)
+    first.send_signal(signal.SIGINT)
+    _, errors = first.communicate(timeout=20)
+    assert first.returncode == 130
+    assert "interrupted" in errors
+    kept = journal.read_bytes()
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert journal.read_bytes().startswith(kept[: kept.rindex(b"\n") + 1])
+    assert "digits_inception · batch 8" in done.stdout
+
+
+def test_doctor_tries_rather_than_lists(capsys: pytest.CaptureFixture[str]):
+    status, out, _ = run(capsys, "doctor", "--json")
+    found = {report["name"]: report for report in json.loads(out)["backends"]}
+    assert status == 0
+    assert found["openvino"]["can"] == ["capability", "build", "run"]
+    tensorrt = found["tensorrt"]
+    assert tensorrt["usable"] or (tensorrt["why_not"] and tensorrt["remedy"])
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["plan", "resnet5"], "did you mean resnet50?"),
+        (["plan", "nothing.onnx"], "nothing.onnx"),
+        (["plan", "digits_resnet", "--exclude-op", "Con"], "did you mean Conv?"),
+        (["plan", "digits_resnet", "--preset", "padle"], "did you mean paddle?"),
+        (["plan", "digits_resnet", "--source", "tensort"], "did you mean tensorrt?"),
+        (["plan", "digits_resnet", "--why", "stm/conv"], "stm/conv"),
+        (["run", "digits_resnet", "--shape", "image=1xx16"], "expected INPUT=1x3x224x224"),
+        (["run", "digits_resnet", "--backend", "openvin"], "did you mean openvino?"),
+        (["study", "digits_resnet", "--data", "nowhere.npz"], "nowhere.npz"),
+    ],
+)
+def test_a_mistake_is_told_in_a_line(
+    capsys: pytest.CaptureFixture[str], words: list[str], told: str
+):
+    status, out, err = run(capsys, *words)
+    assert status == 1
+    assert told in err
+    assert "Traceback" not in err
+    assert out == ""
+
+
+@pytest.mark.parametrize("words", [[], ["plam"], ["plan"], ["plan", "x", "-t", "0"]])
+def test_wrong_usage_ends_with_2(capsys: pytest.CaptureFixture[str], words: list[str]):
+    with pytest.raises(SystemExit) as caught:
+        main(words)
+    assert caught.value.code == 2
+    assert "usage:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", [name for name, _, _ in COMMANDS])
+def test_every_command_has_help(capsys: pytest.CaptureFixture[str], name: str):
+    with pytest.raises(SystemExit) as caught:
+        main([name, "--help"])
+    assert caught.value.code == 0
+    assert "usage:" in capsys.readouterr().out
+
+
+def test_a_reader_that_goes_away_is_no_error():
+    command = f"{sys.executable} -m workbench.cli plan inception_v3 --nodes | head -1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=os.environ)
+    assert done.stdout.startswith("inception_v3")
+    assert done.stderr == ""
