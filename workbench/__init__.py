@@ -6,39 +6,64 @@ Public names are loaded on first use (PEP 562), so `import workbench` costs next
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from workbench import (
+        backends,
+        cache,
+        data,
+        errors,
+        graph,
+        hybrid,
+        measure,
+        model,
+        partitioning,
+        plot,
+        study,
+        testing,
+        zoo,
+    )
+    from workbench.backends.base import BuildConfig, ShapeRange
+    from workbench.data import LabelledData
+    from workbench.errors import WorkbenchError
+    from workbench.hybrid import build, build_engine
+    from workbench.model import Model, load, statistics
+    from workbench.partitioning import Exclusion, explain, partition, plan, what_if, why_apart
 
 __version__ = "0.1.0"
 
-_PUBLIC = {
-    "load": "workbench.model",
-    "Model": "workbench.model",
-    "statistics": "workbench.model",
-    "partition": "workbench.partitioning",
-    "plan": "workbench.partitioning",
-    "explain": "workbench.partitioning",
-    "why_apart": "workbench.partitioning",
-    "what_if": "workbench.partitioning",
-    "Exclusion": "workbench.partitioning",
-    "BuildConfig": "workbench.backends.base",
-    "ShapeRange": "workbench.backends.base",
-    "build": "workbench.hybrid",
-    "build_engine": "workbench.hybrid",
-    "LabelledData": "workbench.data",
-    "WorkbenchError": "workbench.errors",
+_HOMES = {
+    "BuildConfig": "backends.base",
+    "Exclusion": "partitioning",
+    "LabelledData": "data",
+    "Model": "model",
+    "ShapeRange": "backends.base",
+    "WorkbenchError": "errors",
+    "build": "hybrid",
+    "build_engine": "hybrid",
+    "explain": "partitioning",
+    "load": "model",
+    "partition": "partitioning",
+    "plan": "partitioning",
+    "statistics": "model",
+    "what_if": "partitioning",
+    "why_apart": "partitioning",
 }
-_MODULES = frozenset(
-    {"backends", "cache", "data", "errors", "graph", "hybrid", "measure", "model", "partitioning"}
-    | {"plot", "study", "testing", "zoo"}
-)
+"""Public name -> the module it comes from; every other public name is a module."""
 
-__all__ = sorted({*_PUBLIC, *_MODULES})
+__all__ = [
+    "BuildConfig", "Exclusion", "LabelledData", "Model", "ShapeRange", "WorkbenchError", "backends",
+    "build", "build_engine", "cache", "data", "errors", "explain", "graph", "hybrid", "load",
+    "measure", "model", "partition", "partitioning", "plan", "plot", "statistics", "study",
+    "testing", "what_if", "why_apart", "zoo",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
-    if name in _PUBLIC:
-        return getattr(importlib.import_module(_PUBLIC[name]), name)
-    if name in _MODULES:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"workbench.{_HOMES[name]}"), name)
+    if name in __all__:
         return importlib.import_module(f"workbench.{name}")
     raise AttributeError(f"module 'workbench' has no attribute {name!r}")
 

@@ -48,4 +48,3 @@ def parser() -> argparse.ArgumentParser:
         for add_group in add:
             add_group(command)
     return top
-
