@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import onnx
 from onnx import AttributeProto
 
-from workbench.model.payload import Store, array_of, mark_of
+from workbench.model.payload import Store, array_of, mark_of, tensors_in
 
 _CHUNK = 1 << 22
+_LARGE = 1 << 18
 
 
 def digest_of(model: onnx.ModelProto, store: Store) -> str:
     """SHA-256 in hex of structure, attributes, edges, names, interface types and weights."""
+    _hash_large(model, store)
     content = {
         "ir": model.ir_version,
         "opsets": sorted((item.domain or "", item.version) for item in model.opset_import),
@@ -23,6 +27,16 @@ def digest_of(model: onnx.ModelProto, store: Store) -> str:
         "functions": sorted(_function(item, store) for item in model.functions),
     }
     return _hash(content)
+
+
+def _hash_large(model: onnx.ModelProto, store: Store) -> None:
+    """Hash large weights on several threads; the rest of the digest finds the results."""
+    marked = [(tensor, mark_of(tensor)) for tensor in tensors_in(model)]
+    large = [tensor for tensor, mark in marked if mark and store[mark].nbytes > _LARGE]
+    if len(large) > 1:
+        with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+            for _ in pool.map(lambda tensor: _tensor(tensor, store), large):
+                pass
 
 
 def _hash(content: Any) -> str:
