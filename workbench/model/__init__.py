@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from workbench.model.opsets import OpsetReport, opset_report
 
 _HOMES = {
-    "Draft": "editing", "Limits": "limits", "Model": "core", "NodeCost": "counting", "OpsetReport": "opsets",
-    "Statistics": "counting", "from_proto": "loading", "load": "loading", "opset_report": "opsets",
-    "statistics": "counting", "with_opset": "editing",
+    "Draft": "editing", "Limits": "limits", "Model": "core", "NodeCost": "counting",
+    "OpsetReport": "opsets", "Statistics": "counting", "from_proto": "loading", "load": "loading",
+    "opset_report": "opsets", "statistics": "counting", "with_opset": "editing",
 }  # fmt: skip
 
 __all__ = [

@@ -141,7 +141,9 @@ def achieved(
     back, kept = origin or {}, kept or {}
     rows = []
     for layer in layers.nodes:
-        names = dict.fromkeys(user for near in layer.origin for user in back.get(near, (near,)))
+        # Nodes that a transform put in have new names: they do none of the user's work.
+        own = (near for near in layer.origin if near in graph.position)
+        names = dict.fromkeys(user for near in own for user in back.get(near, (near,)))
         known = sorted((n for n in names if n in graph.position), key=graph.position.__getitem__)
         if known and "precision" in layer.attributes:
             rows.append(_judged(layer, tuple(known), requested, graph, kept))

@@ -11,6 +11,7 @@ from typing import Any
 import onnx
 
 from workbench.backends.base import LAYER_DOMAIN
+from workbench.backends.onnxruntime import gpu
 from workbench.backends.onnxruntime.library import NAME, PROVIDERS, library, session_options
 from workbench.backends.origin import attributed
 from workbench.backends.records import unique, unrun_layers
@@ -23,6 +24,9 @@ _REPLACED_SUFFIX = re.compile(r"_token_\d+$")
 _COPIED_SUFFIX = "/duplicated"
 _INSERTED_CAST = "InsertedPrecisionFreeCast_"
 _SHORT = {"float": "float32", "double": "float64"}
+_QUANTIZED = ("QLinear", "QGemm", "QAttention", "ConvInteger", "MatMulInteger", "DynamicQuantize")
+"""How operators that compute in 8 bits begin, whatever they give out."""
+_EIGHT_BITS = frozenset({"int8", "uint8"})
 _DTYPES = {
     value: _SHORT.get(name.lower(), name.lower())
     for name, value in onnx.TensorProto.DataType.items()
@@ -30,7 +34,7 @@ _DTYPES = {
 
 
 def optimize(
-    model: bytes, threads: int, chosen: Mapping[str, Any]
+    model: bytes, threads: int, chosen: Mapping[str, Any], device: str = "cpu"
 ) -> tuple[bytes, onnx.ModelProto]:
     """The model as ONNX Runtime runs it after its graph optimizations, every node named uniquely.
 
@@ -38,12 +42,14 @@ def optimize(
         model: a self-contained ONNX model.
         threads: as for the sessions.
         chosen: from `settings`.
+        device: ``cpu`` or ``cuda``.
     """
     options = session_options(threads, chosen["graph_optimization_level"], chosen)
+    providers = list(PROVIDERS) if device == "cpu" else gpu.providers({})
     with tempfile.TemporaryDirectory(prefix="workbench-") as folder:
         path = Path(folder) / "optimized.onnx"
         options.optimized_model_filepath = str(path)
-        library().InferenceSession(model, options, providers=list(PROVIDERS))
+        gpu.refuse_other(library().InferenceSession(model, options, providers=providers), device)
         content = path.read_bytes()
     proto = onnx.load_model_from_string(content)
     if _name_uniquely(proto):
@@ -143,10 +149,15 @@ def _precision(node: onnx.NodeProto, dtypes: dict[str, str]) -> str:
     These are of the type cast to, and where nothing is cast, of the type that goes in.
     """
     to = next((_DTYPES.get(item.i, "") for item in node.attribute if item.name == "to"), "")
-    given = next((dtypes[name] for name in node.input if dtypes.get(name)), "")
+    read = [dtypes[name] for name in node.input if dtypes.get(name)]
+    small = next((dtype for dtype in read if dtype in _EIGHT_BITS), "")
+    # Of what QLinear operators read, scales come first and are float; what they give out is not.
+    given = (node.op_type.startswith("QLinear") and small) or next(iter(read), "")
     for name in node.output:
         if not dtypes.get(name):
             dtypes[name] = to if node.op_type == "Cast" else given
+    if small and node.op_type.startswith(_QUANTIZED):
+        return small
     return next((dtypes[name] for name in node.output if name), "")
 
 
