@@ -17,7 +17,13 @@ from typing import Any
 import numpy as np
 
 from workbench.backends.base import ShapeRange
-from workbench.backends.feeds import numpy_dtype, ready_feed, refuse_misfit, refuse_names
+from workbench.backends.feeds import (
+    checked_buffers,
+    numpy_dtype,
+    ready_feed,
+    refuse_misfit,
+    refuse_names,
+)  # fmt: skip
 from workbench.errors import DataError, MissingDependencyError, RunError
 from workbench.graph import TensorSpec
 from workbench.text import shown
@@ -146,7 +152,33 @@ def checked_arrays(
     return ready
 
 
-def checked_places(
+def checked_mixture(
+    buffers: Mapping[str, Any],
+    inputs: Sequence[TensorSpec],
+    outputs: Sequence[TensorSpec],
+    ranges: Mapping[str, ShapeRange],
+) -> dict[str, Any]:
+    """As `feeds.checked_buffers`, where each may lie on the GPU or be a numpy array.
+
+    Raises:
+        DataError: names the buffer, what was expected and what was given.
+    """
+    if not isinstance(buffers, Mapping) or not any(map(is_device, buffers.values())):
+        return dict(checked_buffers(buffers, inputs, outputs, ranges))
+    specs = (*inputs, *outputs)
+    refuse_names(buffers, [spec.name for spec in specs], "buffer")
+    placed = _checked_places(buffers, inputs, outputs, ranges)
+    rest = {spec.name for spec in specs} - placed.keys()
+    here = checked_buffers(
+        {name: buffers[name] for name in rest},
+        [spec for spec in inputs if spec.name in rest],
+        [spec for spec in outputs if spec.name in rest],
+        ranges,
+    )
+    return {**placed, **here}
+
+
+def _checked_places(
     buffers: Mapping[str, Any],
     inputs: Sequence[TensorSpec],
     outputs: Sequence[TensorSpec],
@@ -221,11 +253,15 @@ class Lane:
         self._memory = library().empty(max(size, ALIGNMENT), np.uint8)
         self.scratch = self._memory.data.ptr
 
-    def begin(self) -> Any:
-        """The stream to put work on, after all that was asked for before."""
+    def begin(self, *, own: bool = False) -> Any:
+        """The stream to put work on, after all that was asked for before.
+
+        Args:
+            own: whether it has to be the lane's own one, whatever the current one is.
+        """
         current = self._current()
         work = current
-        if current.ptr in _DEFAULT_STREAMS:
+        if current.ptr != self.own.ptr and (own or current.ptr in _DEFAULT_STREAMS):
             work = self.own
             self._events[0].record(current)
             work.wait_event(self._events[0])
@@ -244,9 +280,9 @@ class Lane:
             current.wait_event(self._events[2])
 
     @contextlib.contextmanager
-    def entered(self) -> Iterator[Any]:
+    def entered(self, *, own: bool = False) -> Iterator[Any]:
         """`begin` and `end` around a block in which that stream is the current one."""
-        work = self.begin()
+        work = self.begin(own=own)
         try:
             with work:
                 yield work

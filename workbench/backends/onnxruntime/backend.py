@@ -1,14 +1,15 @@
-"""ONNX Runtime's CPU provider as a backend: build, load, fingerprint."""
+"""ONNX Runtime as a backend, on the CPU or with its CUDA provider: build, load, fingerprint."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from workbench.backends.base import BuildConfig
+from workbench.backends.gpus import devices
 from workbench.backends.machine import cpu
 from workbench.backends.onnxruntime import asking
 from workbench.backends.onnxruntime.engine import OnnxRuntimeEngine
-from workbench.backends.onnxruntime.library import NAME, library, settings, words
+from workbench.backends.onnxruntime.library import DEVICES, NAME, library, settings, words
 from workbench.backends.onnxruntime.optimized import layer_graph, optimize
 from workbench.backends.plan import refuse_other, unpack
 from workbench.backends.records import (
@@ -28,12 +29,28 @@ if TYPE_CHECKING:
 
 
 class OnnxRuntime:
-    """Builds and runs engines with ONNX Runtime on the CPU.
+    """Builds and runs engines with ONNX Runtime, on the CPU or on an NVIDIA GPU.
 
     Of a `BuildConfig` it uses `shapes` (checked, not compiled for), `threads`,
     `optimization_level` (0 as written, 1 basic, 2 extended, 3 and above everything) and the options
-    ``graph_optimization_level``, ``use_deterministic_compute`` and ``allow_spinning``.
+    ``graph_optimization_level``, ``use_deterministic_compute`` and ``allow_spinning``; on a GPU
+    `tf32` too.
     """
+
+    def __init__(self, *, device: str = "cpu") -> None:
+        """Say where engines run.
+
+        Args:
+            device: ``cpu``, or ``cuda`` for the CUDA provider, which needs onnxruntime-gpu and
+                CuPy; an operator without a kernel there runs on the CPU, and `Session.device` says
+                so.
+
+        Raises:
+            ValueError: another device.
+        """
+        if device not in DEVICES:
+            raise ValueError(f"device is {shown(device)}; must be one of {', '.join(DEVICES)}")
+        self.device = device
 
     @property
     def name(self) -> str:
@@ -47,7 +64,7 @@ class OnnxRuntime:
 
     def fingerprint(self) -> str:
         """Version and processor; the layouts it chooses depend on the instruction set."""
-        return f"onnxruntime {self.version} {cpu()}"
+        return " ".join(["onnxruntime", *self._here().values()])
 
     def capability(self, model: Model) -> Capability:
         """A verdict for every node: ONNX Runtime is made to open each kind of node, once."""
@@ -68,7 +85,7 @@ class OnnxRuntime:
         progress(Event("build engine", f"{NAME}: {shown(graph.name)}"))
         written = model.serialize()
         try:
-            content, proto = optimize(written, config.threads, chosen)
+            content, proto = optimize(written, config.threads, chosen, self.device)
         except Exception as error:
             raise BuildError(
                 f"ONNX Runtime cannot build {shown(graph.name)}: {words(error)}; keep these nodes "
@@ -80,6 +97,8 @@ class OnnxRuntime:
         record = {
             **self._here(),
             "model": graph.name,
+            "device": self.device,
+            "tf32": config.tf32,
             "threads": config.threads,
             "options": chosen,
             "inputs": specs_to_json(graph.inputs),
@@ -87,7 +106,8 @@ class OnnxRuntime:
             "ranges": ranges_to_json(ranges),
             "layers": layers_to_json(layer_graph(graph, proto, stored_values(model))),
         }
-        return OnnxRuntimeEngine(record, content)
+        # CUDA's kernels are chosen when a session opens; the plan is the network as it was given.
+        return OnnxRuntimeEngine(record, content if self.device == "cpu" else written)
 
     def load(self, plan: bytes) -> OnnxRuntimeEngine:
         """The engine of a plan; ONNX Runtime sees it only when a session opens.
@@ -101,4 +121,7 @@ class OnnxRuntime:
         return OnnxRuntimeEngine(record, blobs["model"])
 
     def _here(self) -> dict[str, str]:
-        return {"library": self.version, "processor": cpu()}
+        if self.device == "cpu":
+            return {"library": self.version, "processor": cpu()}
+        gpus = ", ".join(str(gpu) for gpu in devices()) or "no GPU"
+        return {"library": self.version, "processor": f"cuda {gpus}"}

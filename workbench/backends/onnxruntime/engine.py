@@ -14,6 +14,8 @@ import numpy as np
 from workbench.backends.base import Feeds, Outputs
 from workbench.backends.feeds import checked_buffers, checked_feeds, numpy_dtype
 from workbench.backends.gate import Gate
+from workbench.backends.onnxruntime.crossing import failed, memory
+from workbench.backends.onnxruntime.gpu import CudaSession
 from workbench.backends.onnxruntime.library import (
     NAME,
     PROVIDERS,
@@ -26,13 +28,6 @@ from workbench.backends.records import layers_from_json, ranges_from_json, specs
 from workbench.errors import RunError
 from workbench.graph import Graph, TensorSpec
 from workbench.text import shown
-
-_ELEMENT_TYPES = {
-    "float32": 1, "uint8": 2, "int8": 3, "uint16": 4, "int16": 5, "int32": 6, "int64": 7,
-    "bool": 9, "float16": 10, "float64": 11, "uint32": 12, "uint64": 13, "bfloat16": 16,
-    "float8e4m3fn": 17, "float8e4m3fnuz": 18, "float8e5m2": 19, "float8e5m2fnuz": 20,
-}  # fmt: skip
-"""ONNX's numbers of the element types that cross as plain memory."""
 
 _FOREIGN = frozenset({"bfloat16", "float8e4m3fn", "float8e4m3fnuz", "float8e5m2", "float8e5m2fnuz"})
 """Element types ONNX Runtime's Python side cannot turn into arrays; they cross as memory."""
@@ -68,13 +63,15 @@ class OnnxRuntimeEngine:
         """The nodes ONNX Runtime runs after its optimizations, with their origin."""
         return layers_from_json(self._record["layers"])
 
-    def session(self) -> OnnxRuntimeSession:
+    def session(self) -> OnnxRuntimeSession | CudaSession:
         """A new session.
 
         Raises:
-            RunError: ONNX Runtime refused the model.
+            RunError: ONNX Runtime refused the model, or there is no GPU that it is for.
         """
-        return OnnxRuntimeSession(self, self.opened())
+        if self._record.get("device", "cpu") == "cpu":
+            return OnnxRuntimeSession(self, self.opened())
+        return CudaSession(self._record, bytes(self._model), self.inputs, self.outputs, self.ranges)
 
     def serialize(self) -> bytes:
         """The plan: a record, layers among it, and the optimized model, under one checksum."""
@@ -148,7 +145,7 @@ class OnnxRuntimeSession:
                 (engine.outputs, binding.bind_output),
             ):
                 for spec in specs:
-                    attach(spec.name, "cpu", 0, *_memory(arrays[spec.name], spec))
+                    attach(spec.name, "cpu", 0, *memory(arrays[spec.name], spec))
         gate, run = self._gate, self._opened.run_with_iobinding
 
         def call(_alive: object = arrays) -> None:
@@ -156,7 +153,7 @@ class OnnxRuntimeSession:
                 try:
                     run(binding)
                 except Exception as error:
-                    raise _failed(error) from error
+                    raise failed(error) from error
 
         return call
 
@@ -194,12 +191,12 @@ class OnnxRuntimeSession:
                 return dict(zip(self._names, results, strict=True))
             return self._run_foreign(opened, arrays)
         except Exception as error:
-            raise _failed(error) from error
+            raise failed(error) from error
 
     def _run_foreign(self, opened: Any, arrays: Mapping[str, np.ndarray]) -> Outputs:
         binding = opened.io_binding()
         for spec in self._engine.inputs:
-            binding.bind_input(spec.name, "cpu", 0, *_memory(arrays[spec.name], spec))
+            binding.bind_input(spec.name, "cpu", 0, *memory(arrays[spec.name], spec))
         for name in self._names:
             binding.bind_output(name, "cpu")
         opened.run_with_iobinding(binding)
@@ -209,26 +206,9 @@ class OnnxRuntimeSession:
         }
 
 
-def _memory(array: np.ndarray, spec: TensorSpec) -> tuple[int, tuple[int, ...], int]:
-    if spec.dtype not in _ELEMENT_TYPES:
-        raise RunError(
-            f"tensor {shown(spec.name)} is {shown(spec.dtype)}, which ONNX Runtime cannot read "
-            "from plain memory; use run",
-            backend=NAME,
-        )
-    return _ELEMENT_TYPES[spec.dtype], array.shape, array.ctypes.data
-
-
 def _copied(value: Any, spec: TensorSpec) -> np.ndarray:
     """The values of an output that ONNX Runtime will not turn into an array."""
     dtype, shape = numpy_dtype(spec.dtype), tuple(value.shape())
     size = dtype.itemsize * int(np.prod(shape, dtype=np.int64))
     memory = ctypes.string_at(value.data_ptr(), size) if size else b""
     return np.frombuffer(bytearray(memory), dtype).reshape(shape)
-
-
-def _failed(error: Exception) -> RunError:
-    return RunError(
-        f"ONNX Runtime failed at a run: {words(error)}; check shapes and values of the inputs",
-        backend=NAME,
-    )

@@ -12,6 +12,7 @@ from workbench.text import nearest, shown
 
 NAME = "onnxruntime"
 PROVIDERS = ("CPUExecutionProvider",)
+DEVICES = ("cpu", "cuda")
 
 LEVELS: Mapping[str, str] = {
     "disable_all": "ORT_DISABLE_ALL",

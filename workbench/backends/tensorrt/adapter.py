@@ -2,8 +2,7 @@
 
 Three families share one API with differences: TensorRT 8.6 to 11 (`tensorrt`), TensorRT for RTX
 (`tensorrt_rtx`), and the bare bindings (`tensorrt_bindings`). Members of enums are used by name
-only: their numbers change between versions. A GPU is looked for through the driver itself, since
-the products differ in what they do without one.
+only: their numbers change between versions.
 """
 
 from __future__ import annotations
@@ -13,12 +12,13 @@ import ctypes
 import importlib
 import importlib.metadata
 import importlib.util
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from workbench.backends.gpus import Gpu
 from workbench.errors import MissingDependencyError
 from workbench.text import shown
 from workbench.worker import Worker
@@ -34,28 +34,7 @@ TARGETS = ("SM86", "SM89", "SM120")
 """GPU architectures a TensorRT-RTX plan is made for: GeForce RTX 30, 40 and 50."""
 
 _TRY_SECONDS = 180.0
-_LARGEST_GPU_NAME = 256
-_CUDA_MAJOR, _CUDA_MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, _MINOR
-_CUDA_PROCESSORS = 16  # CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT
-_LOOK_SECONDS = 60.0
 _LIBRARIES = ("nvinfer", "nvinfer_plugin", "nvparsers", "nvonnxparser")
-
-
-@dataclass(frozen=True, slots=True)
-class Gpu:
-    """An NVIDIA GPU as the driver names it."""
-
-    name: str
-    compute_capability: tuple[int, int]
-    """Major and minor, e.g. ``(9, 0)``."""
-    processors: int = 0
-    """Streaming multiprocessors; 0 where not asked for."""
-    driver: int = 0
-    """CUDA version the driver has, e.g. ``13000``; 0 where not asked for."""
-
-    def __str__(self) -> str:
-        major, minor = self.compute_capability
-        return f"{self.name} {major}.{minor} {self.processors} SM"
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,45 +207,6 @@ def aim(trt: Any, config: Any, targets: Sequence[str] = TARGETS) -> tuple[str, .
     for index, name in enumerate(targets):
         config.set_compute_capability(known[name], index)
     return tuple(targets)
-
-
-@cache
-def devices() -> tuple[Gpu, ...]:
-    """GPUs that the driver has, found in a child process once for the life of this process."""
-    with Worker() as worker:
-        return worker.call(gpus, timeout=_LOOK_SECONDS)[0]
-
-
-def gpus() -> tuple[tuple[Gpu, ...], str]:
-    """GPUs that the driver has, and why there are none.
-
-    Starts the driver in this process: call it in a child.
-    """
-    try:
-        driver = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return (), "no NVIDIA driver here (libcuda.so.1 is not found)"
-    status = driver.cuInit(0)
-    if status:
-        return (), f"the NVIDIA driver does not start (cuInit answers {status})"
-    found = tuple(_gpus_of(driver))
-    return found, "" if found else "the NVIDIA driver sees no GPU"
-
-
-def _gpus_of(driver: Any) -> Iterator[Gpu]:
-    count, cuda = ctypes.c_int(), ctypes.c_int()
-    driver.cuDeviceGetCount(ctypes.byref(count))
-    driver.cuDriverGetVersion(ctypes.byref(cuda))
-    for index in range(count.value):
-        device, major, minor, processors = (ctypes.c_int() for _ in range(4))
-        text = ctypes.create_string_buffer(_LARGEST_GPU_NAME)
-        driver.cuDeviceGet(ctypes.byref(device), index)
-        driver.cuDeviceGetName(text, _LARGEST_GPU_NAME, device)
-        driver.cuDeviceGetAttribute(ctypes.byref(major), _CUDA_MAJOR, device)
-        driver.cuDeviceGetAttribute(ctypes.byref(minor), _CUDA_MINOR, device)
-        driver.cuDeviceGetAttribute(ctypes.byref(processors), _CUDA_PROCESSORS, device)
-        name = text.value.decode("utf-8", "replace")
-        yield Gpu(name, (major.value, minor.value), processors.value, cuda.value)
 
 
 def _tried(package: str) -> Abilities:

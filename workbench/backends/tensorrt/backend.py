@@ -7,6 +7,7 @@ import weakref
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from workbench.backends import gpus
 from workbench.backends.base import BuildConfig
 from workbench.backends.tensorrt import adapter
 from workbench.backends.tensorrt.building import build_plan
@@ -93,11 +94,11 @@ class TensorRT:
 
     def fingerprint(self) -> str:
         """Product, version, GPUs and driver: what a plan depends on outside model and config."""
-        gpus = adapter.devices()
+        found = gpus.devices()
         drivers = sorted(
-            {f"driver of CUDA {g.driver // 1000}.{g.driver % 1000 // 10}" for g in gpus}
+            {f"driver of CUDA {g.driver // 1000}.{g.driver % 1000 // 10}" for g in found}
         )
-        return "; ".join([self._title, *(str(gpu) for gpu in gpus), *(drivers or ["no GPU"])])
+        return "; ".join([self._title, *(str(gpu) for gpu in found), *(drivers or ["no GPU"])])
 
     def build(
         self, model: Model, config: BuildConfig = BuildConfig(), progress: Progress = silent

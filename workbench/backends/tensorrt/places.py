@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from workbench.backends import cuda
+from workbench.backends import cuda, gpus
 from workbench.backends.tensorrt import adapter
 from workbench.errors import BackendError
 from workbench.text import shown
@@ -37,7 +37,7 @@ class Made:
     system: str
     """Operating system and processor, e.g. ``Linux x86_64``."""
     device: str
-    """The GPU it was built on, as `adapter.Gpu` prints it; empty where there was none."""
+    """The GPU it was built on, as `gpus.Gpu` prints it; empty where there was none."""
     targets: tuple[str, ...] = ()
     """GPU architectures it is for; empty where it is for `device`."""
     hardware: str = ""
@@ -67,8 +67,9 @@ class Made:
 
 def here(package: str) -> Made:
     """What a plan made now would say."""
-    gpus = adapter.devices()
-    return Made(package, adapter.title(package), _system(), str(gpus[0]) if gpus else "")
+    found = gpus.devices()
+    device = str(found[0]) if found else ""
+    return Made(package, adapter.title(package), _system(), device)
 
 
 def refuse_elsewhere(made: Made) -> None:
@@ -100,7 +101,7 @@ def why_not_here(made: Made) -> str:
     reason = cuda.why_not()
     if reason:
         return f"no usable NVIDIA GPU: {reason}; {_ELSEWHERE}"
-    (gpu, *_) = adapter.devices()
+    (gpu, *_) = gpus.devices()
     major, minor = gpu.compute_capability
     if made.targets and f"SM{major}{minor}" not in made.targets:
         return (

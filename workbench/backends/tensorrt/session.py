@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from workbench.backends import cuda
 from workbench.backends.base import Feeds, Outputs
-from workbench.backends.feeds import checked_buffers, numpy_dtype, refuse_names
+from workbench.backends.feeds import numpy_dtype
 from workbench.backends.gate import Gate
 from workbench.backends.tensorrt.binding import Binding
 from workbench.backends.tensorrt.borders import narrowed, widened
@@ -95,7 +95,7 @@ class TensorRTSession:
             RunError: output shapes depend on values; or no graph can be made of the run.
         """
         engine = self._engine
-        placed = _places(buffers, engine)
+        placed = cuda.checked_mixture(buffers, engine.inputs, engine.outputs, engine.ranges)
         with self._gate:
             binding = self._guarded(
                 lambda: Binding(
@@ -195,23 +195,6 @@ class TensorRTSession:
             return work()
         except Exception as error:
             raise _translated(error) from error
-
-
-def _places(buffers: Mapping[str, Any], engine: PlanEngine) -> dict[str, Any]:
-    """All buffers, checked: those on the GPU and those that are numpy arrays."""
-    specs: Sequence[TensorSpec] = (*engine.inputs, *engine.outputs)
-    if not isinstance(buffers, Mapping) or not any(map(cuda.is_device, buffers.values())):
-        return dict(checked_buffers(buffers, engine.inputs, engine.outputs, engine.ranges))
-    refuse_names(buffers, [spec.name for spec in specs], "buffer")
-    placed = cuda.checked_places(buffers, engine.inputs, engine.outputs, engine.ranges)
-    rest = {spec.name for spec in specs} - placed.keys()
-    here = checked_buffers(
-        {name: buffers[name] for name in rest},
-        [spec for spec in engine.inputs if spec.name in rest],
-        [spec for spec in engine.outputs if spec.name in rest],
-        engine.ranges,
-    )
-    return {**placed, **here}
 
 
 def _translated(error: Exception) -> Exception:

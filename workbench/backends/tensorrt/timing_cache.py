@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from workbench.backends import gpus
 from workbench.backends.tensorrt import adapter, sealing
 from workbench.backends.tensorrt.api import Config
 from workbench.cache import Cache, key_of
@@ -26,8 +27,8 @@ class TimingCache:
         self._fields = {
             "kind": "tensorrt timing cache",
             "made_with": adapter.title(package),
-            "devices": [str(gpu) for gpu in adapter.devices()],
-            "drivers": [gpu.driver for gpu in adapter.devices()],
+            "devices": [str(gpu) for gpu in gpus.devices()],
+            "drivers": [gpu.driver for gpu in gpus.devices()],
         }
         self._key = key_of(self._fields)
         self.given = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from workbench.backends import gpus
 from workbench.backends.tensorrt import adapter
 from workbench.backends.tensorrt.adapter import Abilities
 
@@ -18,7 +19,7 @@ _RELU = (
 def abilities(package: str) -> Abilities:
     """What the package does here: each step is tried, the first that fails says why."""
     trt = adapter.module(package)
-    found, no_gpu = adapter.gpus()
+    found, no_gpu = gpus.gpus()
     done = {"parse": False, "build": False, "run": False}
     why = remedy = ""
     log = adapter.logger(trt)
