@@ -1,8 +1,9 @@
 """How long planning takes, what it is worth against others, and that it is never wrong.
 
-Prints tables, each goal with whether it was met; nothing here gates. Times are process time of this
-one process. The graph is made anew before each plan, so nothing it keeps for later is warm, and
-making it is outside the time, as is the capability. Ratios are of times taken in the same run.
+Prints tables, each goal with whether it was met; nothing here gates. Times are process time, so
+other work on the machine counts only as far as it slows the processor. A plan is timed the way a
+user meets it, once in a process that has just made the graph; making the graph and the capability
+is outside the time, everything after is in. Ratios are of times taken in the same run.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import gc
 import random
 import statistics
+import subprocess
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -38,7 +40,7 @@ pytestmark = pytest.mark.bench
 
 POLICIES = ("connected", "fewest")
 GOAL_MS = {10_000: 50, 40_000: 150, 100_000: 400}
-RUNS = 5
+RUNS = 3
 
 
 def fresh(graph: Graph) -> Graph:
@@ -81,21 +83,44 @@ def verdict(met: bool) -> str:
     return "met" if met else "MISSED"
 
 
+ONE_PLAN = """
+import sys
+from time import process_time
+sys.path.insert(0, sys.argv[1])
+from partition_graphs import KINDS, supported
+from workbench.partitioning import plan
+graph = KINDS[sys.argv[2]](int(sys.argv[3]))
+capability = supported(graph, 0.9)
+start = process_time()
+found = plan(graph, capability, policy=sys.argv[4])
+took = process_time() - start
+print(took * 1e3, len(found.segments), found.totals(1).boundary_tensors)
+"""
+
+
+def in_new_processes(kind: str, count: int, policy: str) -> tuple[list[float], str, str]:
+    """Milliseconds of one plan in each of several processes, sorted; segments and tensors."""
+    command = [sys.executable, "-c", ONE_PLAN, str(Path(__file__).parent), kind, str(count), policy]
+    said = [
+        subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+        for _ in range(RUNS)
+    ]
+    return sorted(float(words[0]) for words in said), said[0][1], said[0][2]
+
+
 def test_planning_time() -> None:
-    print(f"\nplan, 90 % supported, process ms: median (least, most) of {RUNS}")
-    for kind, make in KINDS.items():
+    print(f"\nplan, 90 % supported, process ms: median (least, most) of {RUNS} processes")
+    for kind in KINDS:
         for count, goal in GOAL_MS.items():
-            graph = make(count)
-            capability = supported(graph, 0.9)
             goal = goal * 2 if kind == "detection" else goal
             for policy in POLICIES:
-                times, found = plan_ms(graph, capability, policy)
+                times, segments, tensors = in_new_processes(kind, count, policy)
                 middle = statistics.median(times)
                 said = "no goal" if kind == "random" else f"goal {goal} {verdict(middle <= goal)}"
                 print(
                     f"  {kind:12} {count:7} {policy:10} {middle:7.1f} "
                     f"({times[0]:.1f}, {times[-1]:.1f})  {said}  "
-                    f"{len(found.segments)} segments, {found.totals(1).boundary_tensors} tensors"
+                    f"{segments} segments, {tensors} tensors"
                 )
 
 
@@ -196,10 +221,7 @@ def test_reasons(kind: str) -> None:
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("kind", ["resnet", "transformer", "detection"])
 def test_growth(kind: str, policy: str) -> None:
-    times = []
-    for count in (25_000, 50_000, 100_000):
-        graph = KINDS[kind](count)
-        times.append(plan_ms(graph, supported(graph, 0.9), policy)[0][0])
+    times = [in_new_processes(kind, count, policy)[0][0] for count in (25_000, 50_000, 100_000)]
     ratios = [b / a for a, b in pairwise(times)]
     print(
         f"\ntime when 25,000 nodes double twice: {kind:12} {policy:10} "
