@@ -7,13 +7,27 @@ the files of TensorRT, Paddle2ONNX and ONNX Runtime (`workbench.calibrate.format
 
 from __future__ import annotations
 
+from workbench.calibrate.checking import check
 from workbench.calibrate.collecting import collect
+from workbench.calibrate.convergence import Convergence, Step, convergence
+from workbench.calibrate.formats import from_quantized, read, write
 from workbench.calibrate.histogram import Histogram
 from workbench.calibrate.histograms import Histograms
+from workbench.calibrate.items import Data
+from workbench.calibrate.looking import (
+    Description,
+    Difference,
+    Row,
+    TableDiff,
+    describe,
+    diff,
+)
 from workbench.calibrate.methods import METHODS
 from workbench.calibrate.watching import activations
 from workbench.ranges import CalibrationTable, Range
 
 __all__ = [
-    "METHODS", "CalibrationTable", "Histogram", "Histograms", "Range", "activations", "collect",
+    "METHODS", "CalibrationTable", "Convergence", "Data", "Description", "Difference", "Histogram",
+    "Histograms", "Range", "Row", "Step", "TableDiff", "activations", "check", "collect",
+    "convergence", "describe", "diff", "from_quantized", "read", "write",
 ]  # fmt: skip

@@ -51,13 +51,17 @@ def entropy(histogram: Histogram, levels: int = 128) -> float:
     """The clip with the smallest Kullback-Leibler divergence, as TensorRT finds it.
 
     Source and the treatment of zero: `workbench.calibrate.entropy`. A histogram here has `bins` to
-    twice `bins` bins up to the largest magnitude; TensorRT's has 2048.
+    twice `bins` bins up to the largest magnitude; TensorRT's has 2048. Nothing is clipped where
+    there are fewer values other than zero than bins: a distribution of mostly empty bins says
+    nothing, and the divergence then likes to cut nearly everything off.
 
     Raises:
         ValueError: `levels` is below 2 or above half the number of bins.
     """
     if not 2 <= levels <= max(2, histogram.bins):
         raise ValueError(f"levels is {shown(levels)}; must be 2 to {histogram.bins}")
+    if histogram.total - histogram.zeros < histogram.bins:
+        return histogram.amax
     return best(histogram.counts, levels) * histogram.width
 
 

@@ -21,9 +21,12 @@ WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 
 _FOLLOWING = frozenset(
     {"Add", "Sum", "Mul", "MaxPool", "AveragePool", "GlobalAveragePool", "Concat", "Resize",
-     "Softmax", "ReduceMean"}
+     "Softmax", "ReduceMean", "Flatten", "Reshape", "Squeeze", "Unsqueeze", "Transpose"}
 )  # fmt: skip
 """Operators that run in INT8 between them, when inputs and output are quantized."""
+
+_FUSED = frozenset({"BatchNormalization", "Relu", "Clip"})
+"""Operators that become part of the one before them."""
 
 _FLOATS = frozenset({"float32", "float16", "bfloat16", "float64"})
 
@@ -34,24 +37,32 @@ _UNKNOWN_BYTES = 1 << 24
 def activations(model: Model) -> tuple[str, ...]:
     """Names of the tensors whose ranges quantization asks for, in the graph's order.
 
-    These are the inputs of weighted operators (Conv, ConvTranspose, Gemm, MatMul) and of the
-    operators that can run in INT8 between them (additions, pools, Concat, Resize ...), and the
-    outputs of both that the graph gives out or that another of them does not read. Only floating
-    tensors that depend on an input of the graph: weights need no data.
+    These are what weighted operators (Conv, ConvTranspose, Gemm, MatMul) and the operators that can
+    run in INT8 between them (additions, pools, Concat, Resize ...) read, and what they give out
+    once batch normalization and activation are done. Only floating tensors that depend on an input
+    of the graph: weights need no data. It covers what `workbench.transform` needs in every form.
     """
     graph = model.graph
     fixed = _fixed(graph)
-    found: dict[str, None] = {}
+    found: set[str] = set()
     for i in graph.order:
         node = graph.nodes[i]
         if node.domain in ("", "ai.onnx") and node.op_type in WEIGHTED | _FOLLOWING:
-            found.update(dict.fromkeys(name for name in node.reads if name not in fixed))
-    ends = {spec.name for spec in graph.outputs}
-    for i in graph.order:
-        if graph.nodes[i].op_type in WEIGHTED | _FOLLOWING:
-            found.update(dict.fromkeys(name for name in graph.nodes[i].makes if name in ends))
-    wanted = [name for name in found if graph.spec(name).dtype in _FLOATS]
-    return tuple(sorted(wanted, key=lambda name: _rank(graph).get(name, -1)))
+            found.update(name for name in node.reads if name not in fixed)
+            fused = _FUSED if node.op_type in WEIGHTED else _FUSED - {"BatchNormalization"}
+            found.update(_settled(graph, name, fused) for name in node.makes)
+    wanted = [name for name in found - fixed if graph.spec(name).dtype in _FLOATS]
+    rank = _rank(graph)
+    return tuple(sorted(wanted, key=lambda name: (rank.get(name, -1), name)))
+
+
+def _settled(graph: Graph, name: str, fused: frozenset[str]) -> str:
+    """The tensor that `name` becomes by operators of these types that are its only readers."""
+    while True:
+        readers = graph.consumers.get(name, ())
+        if len(readers) != 1 or graph.nodes[readers[0]].op_type not in fused:
+            return name
+        name = graph.nodes[readers[0]].outputs[0]
 
 
 def _rank(graph: Graph) -> dict[str, int]:
