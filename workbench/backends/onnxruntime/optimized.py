@@ -111,7 +111,7 @@ def _claims(graph: Graph, proto: onnx.ModelProto) -> dict[str, list[str]]:
     }
     layers = {node.name for node in proto.graph.node}
     for node in proto.graph.node:
-        if node.name.startswith(_INSERTED_CAST) or (
+        if (node.op_type == "Cast" and node.name.startswith(_INSERTED_CAST)) or (
             node.domain == _BLOCKED and node.op_type in _REORDERS
         ):
             claims[node.name] = []
@@ -119,6 +119,8 @@ def _claims(graph: Graph, proto: onnx.ModelProto) -> dict[str, list[str]]:
         tensors = {*node.output, *(shown_as.get(name, "") for name in node.output)}
         if node.domain == _BLOCKED:
             tensors.add(_BLOCKED_SUFFIX.sub("", node.name))
+        # What runs in float32 for want of a float16 kernel makes tensors of a new name.
+        tensors |= {name.removeprefix(_INSERTED_CAST) for name in tensors}
         made = [graph.producer[tensor] for tensor in tensors if tensor in graph.producer]
         names = [graph.nodes[i].name for i in sorted(made)]
         claims[node.name] = [*names, *_namesake(graph, node, layers)]
