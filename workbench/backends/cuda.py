@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -108,7 +108,7 @@ def empty(name: str, shape: tuple[int, ...]) -> Any:
     return library().empty(shape, device_dtype(name))
 
 
-def to_device(array: np.ndarray, stream: Any) -> Any:
+def to_device(array: np.ndarray, stream: Any = None) -> Any:
     """A copy on the GPU, bits for types CuPy lacks."""
     held = array if array.dtype.kind in "biufc" else array.view(_RAW[array.itemsize])
     fresh = library().empty(held.shape, held.dtype)
@@ -116,9 +116,29 @@ def to_device(array: np.ndarray, stream: Any) -> Any:
     return fresh
 
 
-def to_host(array: Any, name: str, stream: Any) -> np.ndarray:
+def to_host(array: Any, name: str, stream: Any = None) -> np.ndarray:
     """A copy in the memory of the processor; waits for the stream."""
     return array.get(stream=stream).view(numpy_dtype(name))
+
+
+def on_host(array: Any) -> np.ndarray:
+    """The array itself, or a copy of one on the GPU; waits for the current stream."""
+    return array.get() if is_device(array) else array
+
+
+def copied(to: Any, of: Any) -> None:
+    """Put the values of one array into another of its type and shape, wherever each lies.
+
+    On the GPU on the current stream; a copy to the processor's memory waits for it.
+    """
+    if is_device(to) and is_device(of):
+        to[...] = of.view(to.dtype)
+    elif is_device(to):
+        to.set(np.ascontiguousarray(of).view(to.dtype).reshape(to.shape))
+    elif is_device(of):
+        np.copyto(to, of.get().view(to.dtype), casting="no")
+    else:
+        np.copyto(to, of, casting="no")
 
 
 def address(array: Any) -> int:
@@ -320,6 +340,32 @@ def lane() -> Lane:
     """The lane for a session that opens now."""
     shared: Sharing | None = getattr(_open, "sharing", None)
     return Lane() if shared is None else shared.get()
+
+
+def captured(stream: Any, work: Callable[[], None], backend: str) -> Any:
+    """The CUDA graph of work put on a stream.
+
+    Raises:
+        RunError: something in it cannot be part of a graph.
+    """
+    problem: Exception | None = None
+    stream.begin_capture()
+    try:
+        work()
+    except Exception as error:
+        problem = error
+    try:
+        graph = stream.end_capture()
+    except Exception as error:
+        problem = problem or error
+        graph = None
+    if problem is not None or graph is None:
+        raise RunError(
+            f"no CUDA graph can be made of this run: {shown(problem, 300)}; bind without "
+            "cuda_graph",
+            backend=backend,
+        ) from problem
+    return graph
 
 
 def memory() -> tuple[int, int]:

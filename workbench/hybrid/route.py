@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from workbench.backends import cuda
 from workbench.backends.base import Session
 from workbench.errors import DataError, RunError
-from workbench.text import shown
+from workbench.text import listed, shown
 
 Values = dict[str, np.ndarray]
 
@@ -33,9 +35,17 @@ class Leg:
         """Every tensor at its border."""
         return self.inputs + self.outputs
 
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it takes arrays on the GPU where they lie."""
+        return getattr(self.session, "device", "cpu").startswith("cuda")
+
     def run(self, values: Mapping[str, np.ndarray]) -> Values:
         """Its outputs, by value."""
-        return self.session.run({name: values[name] for name in self.inputs})
+        feeds = {name: values[name] for name in self.inputs}
+        if not self.on_gpu:
+            feeds = {name: cuda.on_host(array) for name, array in feeds.items()}
+        return self.session.run(feeds)
 
 
 class Route:
@@ -52,6 +62,8 @@ class Route:
         self._values: Values = {}
         self.bound: list[str] = []
         """Names of the parts that run on buffers."""
+        self._graph: Any = None
+        self._legs = legs
         self._steps = [self._step(leg) for leg in legs]
 
     def _step(self, leg: Leg) -> Callable[[], None]:
@@ -66,12 +78,11 @@ class Route:
         return lambda: self._by_value(leg)
 
     def _by_value(self, leg: Leg) -> None:
-        feeds = {name: self._at(name) for name in leg.inputs}
-        for name, value in leg.session.run(feeds).items():
+        for name, value in leg.run({name: self._at(name) for name in leg.inputs}).items():
             if name not in self.buffers:
                 self._values[name] = value
             elif value.shape == self.buffers[name].shape:
-                np.copyto(self.buffers[name], value, casting="no")
+                cuda.copied(self.buffers[name], value)
             else:
                 raise RunError(
                     f"{leg.name} gave {shown(name)} as {value.shape}, bound were "
@@ -83,8 +94,29 @@ class Route:
 
     def __call__(self) -> None:
         """Run all parts on what the input buffers hold."""
+        if self._graph is not None:
+            self._graph.launch()
+            return
         for step in self._steps:
             step()
+
+    def record(self, lane: cuda.Lane | None) -> None:
+        """Make one CUDA graph of all parts, replayed from now on; they run twice for it.
+
+        Raises:
+            RunError: a part is not bound to buffers on the GPU, or cannot be part of a graph.
+        """
+        loose = [leg.name for leg in self._legs if leg.name not in self.bound or not leg.on_gpu]
+        away = [name for name, array in self.buffers.items() if not cuda.is_device(array)]
+        if lane is None or loose or away:
+            raise RunError(
+                "no CUDA graph can be made of this hybrid, not all of it is on the GPU: "
+                f"{listed([*loose, *away])}; bind without cuda_graph"
+            )
+        with lane.entered(own=True) as stream:
+            self()
+            stream.synchronize()
+            self._graph = cuda.captured(stream, self, "hybrid")
 
     def taken(self, name: str) -> np.ndarray:
         """The value of a tensor after a run, as an array of the caller's own."""

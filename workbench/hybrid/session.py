@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 
+from workbench.backends import cuda
 from workbench.backends.base import Feeds, Outputs, ShapeRange
-from workbench.backends.feeds import checked_buffers, checked_feeds
 from workbench.backends.gate import Gate
 from workbench.errors import RunError
 from workbench.graph import TensorSpec
@@ -67,7 +67,7 @@ class HybridSession:
         self._routes: OrderedDict[Signature, Route] = OrderedDict()
         self._shapes: dict[Signature, dict[str, tuple[int, ...]]] = {}
         self._last: dict[str, np.ndarray] | None = None
-        with ExitStack() as opened:
+        with ExitStack() as opened, cuda.sharing() as shared:
             self._legs = [
                 Leg(
                     part.name,
@@ -78,6 +78,7 @@ class HybridSession:
                 for part in itinerary.parts
             ]
             self._opened = opened.pop_all()
+        self._lane = shared.lane
         self._input_names = [spec.name for spec in itinerary.inputs]
         if itinerary.whole:
             # One part is the whole network: nothing of ours stands between a call and its session.
@@ -91,32 +92,43 @@ class HybridSession:
         self.close()
 
     def run(self, feeds: Feeds) -> Outputs:
-        """Outputs for the feeds, in fresh arrays.
+        """Outputs for the feeds, in fresh arrays; on the GPU if one of the feeds is.
 
         Raises:
             DataError: a missing, unknown or misfitting input.
             RunError: a part failed, or the session is closed.
         """
         with self._gate:
-            ready = checked_feeds(feeds, self._plan.inputs, self._plan.ranges)
+            ready = cuda.checked_arrays(feeds, self._plan.inputs, self._plan.ranges)
+            on_device = any(map(cuda.is_device, ready.values()))
             signature = tuple(ready[name].shape for name in self._input_names)
             self._last = ready
             route = self._route(signature)
-            if route is None:
-                return self._first(signature, ready)
-            for name in self._input_names:
-                np.copyto(route.buffers[name], ready[name])
-            route()
-            return self._given_out(route)
+            with self._in_order():
+                if route is None:
+                    return self._first(signature, ready, on_device)
+                for name in self._input_names:
+                    cuda.copied(route.buffers[name], ready[name])
+                route()
+                return self._given_out(route, on_device)
 
-    def bind(self, buffers: Mapping[str, np.ndarray]) -> Callable[[], None]:
+    def bind(
+        self, buffers: Mapping[str, np.ndarray], *, cuda_graph: bool = False
+    ) -> Callable[[], None]:
         """A call that runs on these buffers; parts share further ones of the session's own.
 
-        Where shapes at the cuts are not known beforehand, the first call finds them out.
+        Where shapes at the cuts are not known beforehand, the first call finds them out. What
+        crosses between parts on the GPU stays there. With all parts and buffers on the GPU the
+        call only puts work on the current stream and returns.
+
+        Args:
+            buffers: one for every input and output; numpy arrays, or CuPy's.
+            cuda_graph: replay all parts as one CUDA graph; the first call makes it.
 
         Raises:
             DataError: a buffer that is missing or does not fit.
-            RunError: the session is closed, or the shape of an output depends on values.
+            RunError: the session is closed, or the shape of an output depends on values; from the
+                call: no graph can be made of the parts.
         """
         loose = [s.name for s in self._plan.outputs if s.name not in self._plan.decided]
         if loose:
@@ -125,7 +137,7 @@ class HybridSession:
                 backend="hybrid",
             )
         with self._gate:
-            given = checked_buffers(
+            given = cuda.checked_mixture(
                 buffers, self._plan.inputs, self._plan.outputs, self._plan.ranges
             )
         signature = tuple(given[name].shape for name in self._input_names)
@@ -133,16 +145,19 @@ class HybridSession:
 
         def call() -> None:
             nonlocal route
-            with self._gate:
+            with self._gate, self._in_order():
                 if route is None:
                     shapes = self._known_shapes(signature)
                     if shapes is None:
-                        self._first(signature, {name: given[name] for name in self._input_names})
+                        feeds = {name: given[name] for name in self._input_names}
+                        self._first(signature, feeds, on_device=False)
                         shapes = self._shapes[signature]
                     route = self._bound(shapes, given)
+                    if cuda_graph:
+                        route.record(self._lane)
                 route()
                 for name, value in self._plan.constants.items():
-                    np.copyto(given[name], value, casting="no")
+                    cuda.copied(given[name], value)
 
         return call
 
@@ -157,7 +172,8 @@ class HybridSession:
                 raise RunError("nothing was run yet; call run first", backend="hybrid")
             if self._last is not None:
                 # Bound parts keep no account of their runs.
-                by_value(self._legs, dict(self._last))
+                with self._in_order():
+                    by_value(self._legs, dict(self._last))
             found: dict[str, float] = {}
             for leg in self._legs:
                 for layer, seconds in leg.session.profile().items():
@@ -170,6 +186,10 @@ class HybridSession:
             self._routes.clear()
             self._last = None
             self._opened.close()
+
+    def _in_order(self) -> AbstractContextManager[object]:
+        """A run of all parts on one stream, where there is a GPU."""
+        return nullcontext() if self._lane is None else self._lane.entered()
 
     def _route(self, signature: Signature) -> Route | None:
         route = self._routes.get(signature)
@@ -200,10 +220,18 @@ class HybridSession:
         buffers = dict(given)
         for name, shape in shapes.items():
             if name not in buffers:
-                buffers[name] = buffer(self._plan.specs[name].dtype, shape)
+                make = cuda.empty if self._on_gpu(name) else buffer
+                buffers[name] = make(self._plan.specs[name].dtype, shape)
         return Route(self._legs, buffers)
 
-    def _first(self, signature: Signature, ready: dict[str, np.ndarray]) -> Outputs:
+    def _on_gpu(self, name: str) -> bool:
+        """Whether a tensor never leaves the GPU on its way between parts."""
+        legs = [leg for leg in self._legs if name in leg.tensors]
+        return bool(legs) and all(leg.on_gpu for leg in legs)
+
+    def _first(
+        self, signature: Signature, ready: dict[str, np.ndarray], on_device: bool
+    ) -> Outputs:
         """A run by value, which also shows the shapes at the cuts for this signature."""
         values = by_value(self._legs, dict(ready))
         if len(self._shapes) > 64 * _ROUTES:
@@ -211,18 +239,23 @@ class HybridSession:
         self._shapes[signature] = {
             name: values[name].shape for name in {*self._plan.decided, *ready} if name in values
         }
-        return {spec.name: self._own(spec.name, values, ready) for spec in self._plan.outputs}
+        return self._handed_out(lambda name: self._own(name, values, ready), on_device)
 
     def _own(self, name: str, values: Mapping[str, np.ndarray], ready: Feeds) -> np.ndarray:
-        if name in self._plan.constants:
-            return self._plan.constants[name].copy()
         return values[name].copy() if name in ready else values[name]
 
-    def _given_out(self, route: Route) -> Outputs:
-        constants = self._plan.constants
-        return {
-            spec.name: constants[spec.name].copy()
-            if spec.name in constants
-            else route.taken(spec.name)
-            for spec in self._plan.outputs
-        }
+    def _given_out(self, route: Route, on_device: bool) -> Outputs:
+        return self._handed_out(route.taken, on_device)
+
+    def _handed_out(self, taken: Callable[[str], np.ndarray], on_device: bool) -> Outputs:
+        """The outputs, each where the caller's arrays are."""
+        found: Outputs = {}
+        for spec in self._plan.outputs:
+            constant = self._plan.constants.get(spec.name)
+            value = taken(spec.name) if constant is None else constant.copy()
+            if cuda.is_device(value) and not on_device:
+                value = cuda.to_host(value, spec.dtype)
+            elif on_device and not cuda.is_device(value):
+                value = cuda.to_device(value)
+            found[spec.name] = value
+        return found

@@ -167,34 +167,8 @@ class Binding:
         with stream:
             self._steps(stream)  # The first run after a change of shapes sets things up.
             stream.synchronize()
-            self._graph = captured(stream, lambda: self._steps(stream))
+            self._graph = cuda.captured(stream, lambda: self._steps(stream), BACKEND)
         self._graph_memory = lane.scratch
-
-
-def captured(stream: Any, work: Callable[[], None]) -> Any:
-    """The CUDA graph of work put on a stream.
-
-    Raises:
-        RunError: something in it cannot be part of a graph.
-    """
-    problem: Exception | None = None
-    stream.begin_capture()
-    try:
-        work()
-    except Exception as error:
-        problem = error
-    try:
-        graph = stream.end_capture()
-    except Exception as error:
-        problem = problem or error
-        graph = None
-    if problem is not None or graph is None:
-        raise RunError(
-            f"no CUDA graph can be made of this run: {shown(problem, 300)}; bind without "
-            "cuda_graph",
-            backend=BACKEND,
-        ) from problem
-    return graph
 
 
 def _copied(to: int, of: int, size: int, kind: int) -> Step:

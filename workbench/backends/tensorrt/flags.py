@@ -10,10 +10,9 @@ from workbench.backends.tensorrt.api import Builder, Config, Library, Network
 from workbench.backends.tensorrt.options import Options
 from workbench.errors import BuildError
 from workbench.graph import Graph
+from workbench.precision.flags import builder_flags
 
 _BACKEND = "tensorrt"
-_QUANTIZERS = frozenset({"QuantizeLinear", "DequantizeLinear"})
-_NARROW = {"float16": "FP16"}
 _TOO_NEW = frozenset({"bfloat16", "float8e4m3fn", "float8e5m2", "int4", "uint4", "float4e2m1"})
 _COMPUTING = frozenset(
     {
@@ -79,13 +78,10 @@ def keep_types(trt: Library, target: Config, network: Network, graph: Graph) -> 
             "float32 or float16, or TensorRT 10 or newer",
             backend=_BACKEND,
         )
-    for dtype, flag in _NARROW.items():
-        if dtype in held:
-            target.set_flag(_member(trt, "BuilderFlag", flag))
-    quantized = any(node.op_type in _QUANTIZERS for node in graph.nodes)
-    if quantized:
-        target.set_flag(_member(trt, "BuilderFlag", "INT8"))
-    if "float16" in held and not quantized:
+    flags = builder_flags(graph)
+    for flag in flags:
+        target.set_flag(_member(trt, "BuilderFlag", flag))
+    if "FP16" in flags and "INT8" not in flags:
         _hold_back(trt, target, network, types)
 
 
