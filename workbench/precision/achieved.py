@@ -29,6 +29,7 @@ _WEIGHTED = frozenset(
 _WIDTH = {
     Precision.FP32: 3, Precision.TF32: 3, Precision.FP16: 2, Precision.BF16: 2, Precision.INT8: 1,
 }  # fmt: skip
+_UNKNOWN_WIDTH = 4
 
 
 class Outcome(StrEnum):
@@ -43,6 +44,8 @@ class Outcome(StrEnum):
     """Computed in another type of the same width: bfloat16 for float16."""
     KEPT = "kept"
     """The transform left it in another precision, and said why."""
+    AROUND = "around"
+    """Scales, casts and activations around a product that another layer computes."""
     UNKNOWN = "unknown"
     """The engine does not say what the layer computes in, or computes no floats in it."""
 
@@ -138,47 +141,85 @@ def achieved(
         BuildError: `strict`, and some layer does; names the first of them and says what to do.
     """
     layers = engine if isinstance(engine, Graph) else engine.layers()
-    back, kept = origin or {}, kept or {}
-    rows = []
-    for layer in layers.nodes:
-        # Nodes that a transform put in have new names: they do none of the user's work.
-        own = (near for near in layer.origin if near in graph.position)
-        names = dict.fromkeys(user for near in own for user in back.get(near, (near,)))
-        known = sorted((n for n in names if n in graph.position), key=graph.position.__getitem__)
-        if known and "precision" in layer.attributes:
-            rows.append(_judged(layer, tuple(known), requested, graph, kept))
-    audit = Audit(tuple(rows))
+    judge = _Judge(requested, graph, origin or {}, kept or {})
+    audit = Audit(tuple(judge.rows(layers)))
     if strict and audit.departures:
         _refuse(audit)
     return audit
 
 
-def _judged(
-    layer: Node, nodes: tuple[str, ...], requested: Resolution, graph: Graph,
-    kept: Mapping[str, str],
-) -> Achieved:  # fmt: skip
-    chief = _chief(nodes, requested, graph)
-    wanted = requested[chief]
-    real = _BY_DTYPE.get(str(layer.attributes["precision"]))
-    outcome = _outcome(wanted, real)
-    if outcome in _SILENT and chief in kept:
-        outcome = Outcome.KEPT
-    reason = {
-        Outcome.MET: f"computed in {wanted.value} as asked",
-        Outcome.KEPT: kept.get(chief, ""),
-        Outcome.UNKNOWN: "the engine names no float or INT8 type for this layer",
-        Outcome.REPLACED: f"asked for {wanted.value}, computed in {real}: the device has no "
-        f"{wanted.value} arithmetic for it, or the engine prefers {real}",
-        Outcome.WIDER: f"asked for {wanted.value}, computed in {real}",
-        Outcome.NARROWER: f"asked for {wanted.value}, computed in {real}",
-    }[outcome]
-    return Achieved(layer.name, nodes, wanted, real, outcome, reason)
+@dataclass(slots=True)
+class _Judge:
+    requested: Resolution
+    graph: Graph
+    origin: Mapping[str, tuple[str, ...]]
+    kept: Mapping[str, str]
+
+    def rows(self, layers: Graph) -> list[Achieved]:
+        held = {layer.name: self._own(layer) for layer in layers.nodes}
+        running = [n for n in layers.nodes if held[n.name] and "precision" in n.attributes]
+        narrowest: dict[str, int] = {}
+        for layer in running:
+            for near in held[layer.name]:
+                width = _width(_real(layer))
+                narrowest[near] = min(width, narrowest.get(near, width))
+        return [self._judged(layer, held[layer.name], narrowest) for layer in running]
+
+    def _own(self, layer: Node) -> list[str]:
+        """The nodes that do the user's work; those a transform put in have new names."""
+        position = self.graph.position
+        return sorted({n for n in layer.origin if n in position}, key=position.__getitem__)
+
+    def _users(self, near: str) -> list[str]:
+        return [name for name in self.origin.get(near, (near,)) if name in self.graph.position]
+
+    def _judged(self, layer: Node, held: list[str], narrowest: Mapping[str, int]) -> Achieved:
+        real = _real(layer)
+        # A product split over several layers is computed in the narrowest of them; the others scale
+        # and cast for it, and take in what follows.
+        here = [
+            near for near in held if not (self._is_product(near) and narrowest[near] < _width(real))
+        ]
+        users = tuple(dict.fromkeys(name for near in held for name in self._users(near)))
+        products = [near for near in here if self._is_product(near)]
+        chief = min(
+            products or here or held, key=lambda near: _width(self.requested[self._users(near)[0]])
+        )
+        wanted = self.requested[self._users(chief)[0]]
+        outcome = _outcome(wanted, real)
+        why = next((self.kept[name] for name in self._users(chief) if name in self.kept), "")
+        if outcome in _SILENT and not products and len(here) < len(held):
+            outcome = Outcome.AROUND
+        elif outcome in _SILENT and why:
+            outcome = Outcome.KEPT
+        return Achieved(
+            layer.name, users, wanted, real, outcome, why or _words(outcome, wanted, real)
+        )
+
+    def _is_product(self, near: str) -> bool:
+        return self.graph.node(near).op_type in _WEIGHTED
 
 
-def _chief(nodes: tuple[str, ...], requested: Resolution, graph: Graph) -> str:
-    """The node whose precision a fused layer is judged by."""
-    products = [name for name in nodes if graph.node(name).op_type in _WEIGHTED]
-    return min(products or nodes, key=lambda name: _WIDTH[requested[name]])
+def _real(layer: Node) -> Precision | None:
+    return _BY_DTYPE.get(str(layer.attributes["precision"]))
+
+
+def _width(precision: Precision | None) -> int:
+    return _WIDTH[precision] if precision else _UNKNOWN_WIDTH
+
+
+def _words(outcome: Outcome, wanted: Precision, real: Precision | None) -> str:
+    if real is None:
+        return "the engine names no float or INT8 type for this layer"
+    if outcome is Outcome.MET:
+        return f"computed in {real.value} as asked"
+    if outcome is Outcome.AROUND:
+        return f"scales and casts in {real.value} around a product that another layer computes"
+    if outcome is Outcome.REPLACED:
+        return f"asked for {wanted.value}, runs as {real.value}, which this engine has instead"
+    lack = "its Q/DQ did not fuse" if wanted is Precision.INT8 else "this engine has no kernel"
+    more = f": {lack}, or prefers another" if outcome is Outcome.WIDER else ""
+    return f"asked for {wanted.value}, runs as {real.value}{more}"
 
 
 def _outcome(wanted: Precision, real: Precision | None) -> Outcome:

@@ -29,6 +29,11 @@ SAME_VALUES = frozenset(
 ACTIVATIONS = frozenset({"Relu", "Clip"})
 AVERAGES = frozenset({"AveragePool", "GlobalAveragePool"})
 
+_SUM = (
+    "its skip branch is INT8; the sum itself is in the product's float accumulator unless an engine "
+    "fuses it"
+)
+
 Use = tuple[str, int]
 """A node and the position of one of its inputs."""
 
@@ -175,7 +180,7 @@ def place_for_tensorrt(draft: Draft, placement: Placement, wanted: set[str]) -> 
             skip = _skip_branch(graph, node, set(placement.products), depth)
             if skip is not None:
                 placement.uses.setdefault(node.inputs[skip], set()).add((node.name, skip))
-                placement.kept.pop(node.name, None)
+                placement.kept[node.name] = _SUM
     for i in reversed(graph.order):
         node = graph.nodes[i]
         if node.op_type in ("MaxPool", "Concat") and node.name in wanted:
