@@ -233,6 +233,7 @@ class Work:
                 self._add(tallies, name, values[name], run)
             for name in stage.dropped:
                 values.pop(name, None)
+        self.items.include(run)
         self.done = run.first + run.count
 
     def _add(self, tallies: Tallies, name: str, values: np.ndarray, run: Run) -> None:

@@ -118,7 +118,7 @@ class Items:
         return self._state.hexdigest()
 
     def runs(self, start: int = 0, earlier: str = "") -> Iterator[Run]:
-        """The samples from number `start` on.
+        """The samples from number `start` on; `include` each in the digest when it is done.
 
         Args:
             start: number of the first sample wanted, the end of a run of before.
@@ -134,10 +134,11 @@ class Items:
             for run in self._split(first, feeds):
                 if run.first == start:
                     self._refuse_others(start, earlier)
-                self._hash(run)
                 done = run.first + run.count
                 if run.first >= start:
                     yield run
+                else:
+                    self.include(run)
             if self._limit is not None and done >= self._limit:
                 break
         if start and done <= start:
@@ -235,7 +236,8 @@ class Items:
                 part = {name: _filled(array, self._fixed) for name, array in part.items()}
             yield Run(first + start, part, count)
 
-    def _hash(self, run: Run) -> None:
+    def include(self, run: Run) -> None:
+        """Have `digest` cover a run, once it was counted."""
         if isinstance(self.data, LabelledData):
             return
         for row in range(run.count):

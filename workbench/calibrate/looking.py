@@ -92,8 +92,8 @@ def describe(
     Raises:
         DataError: the table or the histograms are of another model; has both digests.
     """
-    digests = [table.model_digest, *([histograms.model_digest] if histograms else [])]
-    digests += [model.digest] if model else []
+    digests = [table.model_digest, *([] if histograms is None else [histograms.model_digest])]
+    digests += [] if model is None else [model.digest]
     known = [digest for digest in digests if digest]
     if any(digest != known[0] for digest in known):
         raise DataError(
