@@ -154,7 +154,7 @@ def version(backend: str) -> str:
 def device(backend: str) -> str:
     """What a backend runs on: its own words, or the processor of every backend that has none."""
     try:
-        return getattr(backends.get(backend), "device", "CPU" if backend in _ON_CPU else "")
+        return getattr(backends.get(backend), "device", "cpu" if backend in _ON_CPU else "").upper()
     except MissingDependencyError:
         return ""
 
