@@ -94,14 +94,19 @@ class Audit:
     def overlay(self) -> dict[str, str]:
         """The user's node -> what it is computed in, to colour a graph with.
 
-        A node in several layers shows the widest; one that is computed at build time is not in.
+        A node in several layers shows the widest, layers around a product only if there is no
+        other; a node that is computed at build time is not in.
         """
         found: dict[str, Precision] = {}
-        for one in self.layers:
-            for node in one.origin:
-                seen = found.get(node)
-                if one.achieved and (seen is None or _WIDTH[one.achieved] > _WIDTH[seen]):
-                    found[node] = one.achieved
+        for around in (False, True):
+            seen = set(found)
+            for one in self.layers:
+                if (one.outcome is Outcome.AROUND) is not around or one.achieved is None:
+                    continue
+                for node in set(one.origin) - seen:
+                    widest = _WIDTH.get(found.get(node, Precision.INT8), 0)
+                    if node not in found or _WIDTH[one.achieved] > widest:
+                        found[node] = one.achieved
         return {node: precision.value for node, precision in found.items()}
 
     def of(self, nodes: Iterable[str]) -> tuple[Achieved, ...]:

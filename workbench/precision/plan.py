@@ -18,7 +18,7 @@ from typing import Any
 from workbench.errors import PrecisionError
 from workbench.graph import Graph
 from workbench.partitioning import Subgraph
-from workbench.precision.resolution import Change, Precision, Resolution
+from workbench.precision.resolution import Change, Precision, Resolution, parsed
 from workbench.text import listed, nearest, shown
 
 FORMAT = "workbench precision plan"
@@ -204,22 +204,6 @@ class PrecisionPlan:
         except (OSError, UnicodeDecodeError) as error:
             raise PrecisionError(f"{shown(path)} cannot be read: {shown(error)}") from error
         return cls.from_json(text, source=Path(path).name)
-
-
-def parsed(value: Precision | str) -> Precision:
-    """The precision of this name.
-
-    Raises:
-        PrecisionError: there is none.
-    """
-    try:
-        return Precision(value)
-    except ValueError:
-        known = [one.value for one in Precision]
-        raise PrecisionError(
-            f"there is no precision {shown(value)}{nearest(str(value), known)}; there is "
-            f"{', '.join(known)}"
-        ) from None
 
 
 def _rule(where: str, fields: Any) -> Rule:

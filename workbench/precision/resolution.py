@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
+from workbench.errors import PrecisionError
+from workbench.text import nearest, shown
+
 
 class Precision(StrEnum):
     """What the numbers of a node are computed in."""
@@ -23,6 +26,22 @@ class Precision(StrEnum):
     def dtype(self) -> str:
         """Element type of the model's tensors: ``float32``, ``float16``, ``bfloat16``, ``int8``."""
         return {"fp16": "float16", "bf16": "bfloat16", "int8": "int8"}.get(self.value, "float32")
+
+
+def parsed(value: Precision | str) -> Precision:
+    """The precision of this name.
+
+    Raises:
+        PrecisionError: there is none.
+    """
+    try:
+        return Precision(value)
+    except ValueError:
+        known = [one.value for one in Precision]
+        raise PrecisionError(
+            f"there is no precision {shown(value)}{nearest(str(value), known)}; there is "
+            f"{', '.join(known)}"
+        ) from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,8 +165,13 @@ def _form(node: Node, version: int) -> _Form | None:
 
 
 def _allows(form: _Form, node: Node, dtype: str) -> bool:
+    """Whether the node may make this type, or where it makes none of it, read it."""
     wish = f"tensor({dtype})"
-    return any(wish in form.types[form.variable(form.outputs, i)] for i in range(len(node.outputs)))
+    made = [wish in form.types[form.variable(form.outputs, i)] for i in range(len(node.outputs))]
+    if node.op_type == "QuantizeLinear":
+        # Up to operator set 18 it read any float but its scale was float32.
+        return wish in form.types[form.variable(form.inputs, 1)]
+    return any(made)
 
 
 def cast_nodes(

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from workbench.errors import PrecisionError
 from workbench.model import Model
-from workbench.precision import Precision, PrecisionPlan
+from workbench.precision import Precision, PrecisionPlan, Resolution
+from workbench.precision.resolution import parsed
 from workbench.ranges import CalibrationTable
 from workbench.text import listed
 from workbench.transform.casting import SENSITIVE, cast_nodes, typed
@@ -33,6 +34,7 @@ def lower(
     *,
     form: Form | str = Form.TENSORRT,
     per_channel: bool = True,
+    around: Precision | str = Precision.FP32,
     first: bool = True,
     last: bool = True,
     sensitive: Iterable[str] = SENSITIVE,
@@ -41,8 +43,7 @@ def lower(
     """The model with every node in the precision the plan asks for: Q/DQ first, then Casts.
 
     FP32 and TF32 are the same type; whether TF32 may stand in is `BuildConfig.tf32`, for which
-    `workbench.precision.uses_tf32` has the answer. What float arithmetic is left around INT8
-    products stays in float32.
+    `workbench.precision.uses_tf32` has the answer.
 
     Args:
         model: in float32.
@@ -50,6 +51,9 @@ def lower(
         table: ranges; needed where the plan has INT8.
         form: as for `quantize`.
         per_channel: as for `quantize`.
+        around: what is left of INT8 nodes in float is computed in: sums, activations, pooling, and
+            the scales. FP16 is TensorRT's fastest from 10 on (it raises the operator set); with 8.6
+            leave it at FP32 and allow FP16 by flag.
         first: as for `quantize`.
         last: as for `quantize`.
         sensitive: as for `cast`.
@@ -65,13 +69,14 @@ def lower(
     """
     wanted = plan.resolve(model.graph)
     asked = set(wanted.precisions.values())
-    targets, kept = typed(model, wanted, frozenset(sensitive))
+    names = frozenset(sensitive)
+    targets, kept = typed(model, wanted, names)
     step, quantized, done = unchanged(model), None, None
     if Precision.INT8 in asked:
         if table is None:
-            names = [name for name, precision in wanted.precisions.items() if precision == "int8"]
+            nodes = [name for name, precision in wanted.precisions.items() if precision == "int8"]
             raise PrecisionError(
-                f"the plan asks for INT8 ({listed(names, 3)}), which needs ranges; calibrate and "
+                f"the plan asks for INT8 ({listed(nodes, 3)}), which needs ranges; calibrate and "
                 "give the table"
             )
         step = quantize(
@@ -79,6 +84,8 @@ def lower(
             any_model=any_model,
         )  # fmt: skip
         quantized = step.report
+        if (dtype := parsed(around).dtype) != "float32":
+            targets |= _around(step, model, wanted, dtype, names)
     if targets:
         # Nodes that quantization merged away are typed with the node that holds them.
         alive = {
@@ -90,3 +97,24 @@ def lower(
     return Transformed(
         step.model, model.graph, step.origin, {**step.kept, **kept}, LowerReport(quantized, done)
     )
+
+
+def _around(
+    step: Transformed, model: Model, wanted: Resolution, dtype: str, sensitive: frozenset[str]
+) -> dict[str, str]:
+    """The type of INT8 nodes, where they can have it, and of all Q/DQ beside them."""
+    as_float = Resolution(
+        {
+            name: Precision.FP16 if precision is Precision.INT8 else Precision.FP32
+            for name, precision in wanted.precisions.items()
+        },
+        wanted.reasons,
+    )
+    floats, _ = typed(model, as_float, sensitive)
+    pairs = [
+        node.name
+        for node in step.model.graph.nodes
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear")
+        and node.name not in model.graph.position
+    ]
+    return dict.fromkeys((*floats, *pairs), dtype)

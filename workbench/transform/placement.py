@@ -30,8 +30,8 @@ ACTIVATIONS = frozenset({"Relu", "Clip"})
 AVERAGES = frozenset({"AveragePool", "GlobalAveragePool"})
 
 _SUM = (
-    "its skip branch is INT8; the sum itself is in the product's float accumulator unless an engine "
-    "fuses it"
+    "its skip branch is INT8; the sum is taken in the product's accumulator, unless an engine "
+    "fuses both"
 )
 
 Use = tuple[str, int]
