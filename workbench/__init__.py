@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from workbench import (
         backends,
         cache,
+        calibrate,
         data,
         errors,
         graph,
@@ -54,8 +55,8 @@ _HOMES = {
 
 __all__ = [
     "BuildConfig", "Exclusion", "LabelledData", "Model", "ShapeRange", "WorkbenchError", "backends",
-    "build", "build_engine", "cache", "data", "errors", "explain", "graph", "hybrid", "load",
-    "measure", "model", "partition", "partitioning", "plan", "plot", "statistics", "study",
+    "build", "build_engine", "cache", "calibrate", "data", "errors", "explain", "graph", "hybrid",
+    "load", "measure", "model", "partition", "partitioning", "plan", "plot", "statistics", "study",
     "testing", "what_if", "why_apart", "zoo",
 ]  # fmt: skip
 

@@ -7,6 +7,14 @@ models are drawn as text, never as mathematics.
 
 from __future__ import annotations
 
+from workbench.plot.calibration import (
+    ClipNumbers,
+    SettlingNumbers,
+    clip_numbers,
+    clips,
+    settling,
+    settling_numbers,
+)
 from workbench.plot.curve import CurveNumbers, curve_numbers, threshold_curve
 from workbench.plot.figures import save_figures
 from workbench.plot.numbers import (
@@ -21,7 +29,8 @@ from workbench.plot.rows import accuracy, latency
 from workbench.plot.scatter import tradeoff
 
 __all__ = [
-    "AccuracyNumbers", "CurveNumbers", "LatencyNumbers", "TradeoffNumbers", "accuracy",
-    "accuracy_numbers", "curve_numbers", "latency", "latency_numbers", "save_figures",
-    "threshold_curve", "tradeoff", "tradeoff_numbers",
+    "AccuracyNumbers", "ClipNumbers", "CurveNumbers", "LatencyNumbers", "SettlingNumbers",
+    "TradeoffNumbers", "accuracy", "accuracy_numbers", "clip_numbers", "clips", "curve_numbers",
+    "latency", "latency_numbers", "save_figures", "settling", "settling_numbers", "threshold_curve",
+    "tradeoff", "tradeoff_numbers",
 ]  # fmt: skip
