@@ -212,7 +212,8 @@ def with_opset(model: Model, version: int) -> Model:
     small = [tensor for tensor in bare.graph.initializer if mark_of(tensor) is None]
     del bare.graph.initializer[:]
     bare.graph.initializer.extend(small)
-    needed = helper.find_min_ir_version_for([helper.make_opsetid("", version)])
+    pair = helper.make_opsetid("", version)
+    needed = helper.find_min_ir_version_for([pair], ignore_unknown=True)
     bare.ir_version = max(bare.ir_version, needed)
     try:
         made = onnx.version_converter.convert_version(bare, version)

@@ -69,8 +69,9 @@ def _fold(draft: Draft, product: Node, norm: Node) -> bool:
     per_output = _per_output(product, weight, factor)
     if per_output is None:
         return False
-    folded = (weight * per_output).astype(np.float32)
-    shift = ((bias - mean) * factor + beta).astype(np.float32)
+    with np.errstate(over="ignore"):
+        folded = (weight * per_output).astype(np.float32)
+        shift = ((bias - mean) * factor + beta).astype(np.float32)
     if not (np.isfinite(folded).all() and np.isfinite(shift).all()):
         return False
     names = (
