@@ -4,13 +4,19 @@ BIN := .venv/bin
 OUT ?= out/demo
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo test check bench lab environment environment-dev clean
+.PHONY: demo test test-gpu check bench lab environment environment-dev clean
 
 demo: environment
 	$(BIN)/workbench demo --out $(OUT)
 
 test: environment-dev
 	$(PYTEST) -n 2 --dist worksteal tests
+
+# Needs an NVIDIA GPU; writes out/gpu/gpu.md and .json. On a machine without a package registry:
+# scripts/gpu/on_machine.sh make test-gpu GPU_PYTHON=python
+GPU_PYTHON ?= $(BIN)/python
+test-gpu: $(if $(filter $(BIN)/python,$(GPU_PYTHON)),environment-dev)
+	$(GPU_PYTHON) -m pytest tests/gpu -m gpu -s -p no:cacheprovider -o filterwarnings=default
 
 check: environment-dev
 	$(BIN)/ruff check .
