@@ -22,7 +22,9 @@ def run(given: argparse.Namespace) -> int:
         model = common.fixed(model, given.batch, given.shape)
     numbers = models.statistics(model)
     if given.json:
-        common.print_json({"name": model.name, "opsets": model.opsets, "statistics": numbers})
+        common.print_json(
+            {"name": model.name, "opsets": models.opset_report(model), "statistics": numbers}
+        )
         return 0
     _summary(model, numbers)
     if given.nodes:
@@ -38,6 +40,7 @@ def _summary(model: Model, numbers: models.Statistics) -> None:
     graph = model.graph
     opsets = ", ".join(f"{shown(domain or 'ai.onnx')} {v}" for domain, v in model.opsets.items())
     print(f"{shown(model.name)}: {plural(len(graph.nodes), 'node')}, opset {opsets}")
+    print(f"needs       {_needs(models.opset_report(model))}")
     for title, specs in (("inputs", graph.inputs), ("outputs", graph.outputs)):
         print(f"{title:11} {listed((_spec(spec) for spec in specs), 12)}")
     print(f"parameters  {common.amount(numbers.parameters)}")
@@ -48,6 +51,16 @@ def _summary(model: Model, numbers: models.Statistics) -> None:
     for warning in model.warnings:
         print(f"warning     {shown(warning, 400)}")
     print("\n" + aligned(("operator", "nodes"), numbers.operators.items()))
+
+
+def _needs(report: models.OpsetReport) -> str:
+    parts = [
+        f"{shown(domain or 'ai.onnx')} {version} for {listed(report.newest[domain], 3)}"
+        for domain, version in report.needed.items()
+    ]
+    if report.unknown:
+        parts.append(f"no definition here: {listed(report.unknown)}")
+    return "; ".join(parts) or "no operator set"
 
 
 def _spec(spec: TensorSpec) -> str:
