@@ -100,7 +100,7 @@ def judged(
     found: list[Measurement] = []
     if subject.data is not None:
         count = design.accuracy_samples
-        found += _accuracies(
+        found += accuracies(
             configuration,
             accuracy(
                 session,
@@ -113,10 +113,10 @@ def judged(
             ),
         )
     data = reference.data
-    deviations = deviation(
+    differences = deviation(
         session, reference.again(), data, batch=group.batch, input=group.input, cancel=group.cancel
     )
-    return found + _deviations(configuration, deviations, reference.name)
+    return found + deviations(configuration, differences, reference.name)
 
 
 def _measured(of: Configuration, metric: str, unit: str, samples: Iterable[float], **details: Any):
@@ -126,7 +126,8 @@ def _measured(of: Configuration, metric: str, unit: str, samples: Iterable[float
     )  # fmt: skip
 
 
-def _accuracies(of: Configuration, found: Accuracy) -> list[Measurement]:
+def accuracies(of: Configuration, found: Accuracy) -> list[Measurement]:
+    """An accuracy as a measurement for each k, with the outcome of every sample."""
     return [
         _measured(
             of, f"top{k}", "share", map(int, hits), k=k, data=found.data, classes=found.classes,
@@ -136,7 +137,8 @@ def _accuracies(of: Configuration, found: Accuracy) -> list[Measurement]:
     ]  # fmt: skip
 
 
-def _deviations(of: Configuration, found: Deviation, reference: str) -> list[Measurement]:
+def deviations(of: Configuration, found: Deviation, reference: str) -> list[Measurement]:
+    """A deviation as a measurement for each output."""
     return [
         _measured(
             of, "snr", "dB", [one.snr_db], output=one.name, verdict=one.verdict,
