@@ -71,7 +71,8 @@ def theirs(path: str, method: str, count: int, folder: str) -> Mapping[str, Any]
     )  # fmt: skip
     calibrator.collect_data(Reader())
     data = calibrator.compute_data().data
-    amax = {k: float(max(abs(v.lowest), abs(v.highest))) for k, v in data.items()}
+    ends = {k: np.abs([*np.ravel(v.lowest), *np.ravel(v.highest)]) for k, v in data.items()}
+    amax = {k: float(both.max()) for k, both in ends.items()}
     return {"tensors": len(data), "names": list(data), "amax": amax}
 
 

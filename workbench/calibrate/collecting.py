@@ -12,11 +12,12 @@ from typing import Any, Literal
 import numpy as np
 
 from workbench import backends
-from workbench.backends.base import Backend, BuildConfig, Session
+from workbench.backends.base import Backend, BuildConfig
 from workbench.calibrate.histogram import Tally, merged
 from workbench.calibrate.histograms import Histograms
 from workbench.calibrate.items import Data, Items, Run
 from workbench.calibrate.journal import Journal
+from workbench.calibrate.runner import Runner
 from workbench.calibrate.watching import Stage, bytes_a_sample, checked, stages
 from workbench.data import LabelledData
 from workbench.errors import CancelledError, DataError
@@ -161,7 +162,7 @@ class Work:
         self._progress = progress
         self._cancel = cancel or Cancel()
         self._stack = ExitStack()
-        self._sessions: list[tuple[Stage, Session]] = []
+        self._runners: list[tuple[Stage, Runner]] = []
         self.empty()
 
     def empty(self) -> Tallies:
@@ -184,19 +185,22 @@ class Work:
         }
 
     def __enter__(self) -> Work:
-        config = BuildConfig(threads=self._threads)
+        # Threads that spin while NumPy counts would only take time from it.
+        options = {"allow_spinning": False} if self._backend.name == "onnxruntime" else {}
+        config = BuildConfig(threads=self._threads, options=options)
         cut = stages(self.model, self.watched, self.items.batch, BUDGET)
         with ExitStack() as stack:
             for number, stage in enumerate(cut):
                 self._cancel.check()
                 self._progress(Event("prepare calibration", "", number, len(cut)))
                 engine = self._backend.build(stage.model, config)
-                self._sessions.append((stage, stack.enter_context(engine.session())))
+                session = stack.enter_context(engine.session())
+                self._runners.append((stage, Runner(stage.model, session, reuse=len(cut) == 1)))
             self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *args: object) -> None:
-        self._sessions.clear()
+        self._runners.clear()
         self._stack.close()
 
     def segments(self, ends: Sequence[int]) -> Iterator[Tallies]:
@@ -226,9 +230,8 @@ class Work:
         values: dict[str, np.ndarray] = dict(run.feeds)
         for name in run.feeds:
             self._add(tallies, name, values[name], run)
-        for stage, session in self._sessions:
-            feeds = {spec.name: values[spec.name] for spec in stage.model.graph.inputs}
-            values.update(session.run(feeds))
+        for stage, runner in self._runners:
+            values.update(runner(values))
             for name in stage.watched:
                 self._add(tallies, name, values[name], run)
             for name in stage.dropped:
