@@ -21,8 +21,11 @@ if TYPE_CHECKING:
         model,
         partitioning,
         plot,
+        precision,
+        ranges,
         study,
         testing,
+        transform,
         zoo,
     )
     from workbench.backends.base import BuildConfig, ShapeRange
@@ -56,8 +59,8 @@ _HOMES = {
 __all__ = [
     "BuildConfig", "Exclusion", "LabelledData", "Model", "ShapeRange", "WorkbenchError", "backends",
     "build", "build_engine", "cache", "calibrate", "data", "errors", "explain", "graph", "hybrid",
-    "load", "measure", "model", "partition", "partitioning", "plan", "plot", "statistics", "study",
-    "testing", "what_if", "why_apart", "zoo",
+    "load", "measure", "model", "partition", "partitioning", "plan", "plot", "precision", "ranges",
+    "statistics", "study", "testing", "transform", "what_if", "why_apart", "zoo",
 ]  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from transform_nets import branches, max_abs_table, picture, relative, residual,
 
 from workbench.errors import DataError, PrecisionError
 from workbench.graph import Graph
-from workbench.model import Model, from_proto
+from workbench.model import Model, from_proto, load
 from workbench.precision import PrecisionPlan, Rule
 from workbench.ranges import CalibrationTable, Range
 from workbench.transform import Transformed, lower, needed_ranges, quantize
@@ -307,3 +307,19 @@ def test_around_int8_there_may_be_float16():
     assert graph.node("soft").inputs[0].endswith("float32")
     feeds = picture(model)
     assert relative(run(done.model, feeds)["y"], run(model, feeds)["y"]) < 0.05
+
+
+def test_what_came_quantized_is_left_as_it_is():
+    done = quantized(branches())
+    table = CalibrationTable("m", max_abs_table(branches()).ranges)
+    again = quantize(done.model, table)
+    assert again.report.pairs == ()
+    assert again.kept["conv_a"] == "it came quantized"
+    assert again.model.digest == done.model.digest
+
+
+def test_a_model_from_a_file_is_transformed_too(tmp_path):
+    path = residual().save(tmp_path / "net.onnx")
+    model = load(path)
+    assert quantized(model).report.products == ("conv1", "conv2", "fc")
+    assert lower(model, PrecisionPlan("bf16")).model.opsets[""] == 22

@@ -99,7 +99,8 @@ class Histograms:
             model_digest=self.model_digest,
             data_digest=self.data_digest,
             samples=self.samples,
-            details={**self.details, **options},
+            # Quantization leaves readers of these in float instead of asking for their ranges.
+            details={**self.details, **options, **({"always_zero": list(zero)} if zero else {})},
         )
 
     def only(self, tensors: list[str] | tuple[str, ...]) -> Histograms:

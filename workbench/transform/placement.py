@@ -122,6 +122,9 @@ def _unfit(draft: Draft, node: Node) -> str:
             "fuses it with a product or passes 8 bits through"
         )
     graph = draft.graph
+    makers = [graph.producer.get(name) for name in node.inputs[:2]]
+    if any(i is not None and graph.nodes[i].op_type == "DequantizeLinear" for i in makers):
+        return "it came quantized"
     if graph.spec(node.outputs[0]).dtype not in ("float32", ""):
         return f"it computes in {graph.spec(node.outputs[0]).dtype}; quantize before casting"
     weight = draft.values(node.inputs[1])
