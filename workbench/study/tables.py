@@ -149,7 +149,7 @@ def _block(study: Study, model: str, batch: int, width: int) -> str:
     configurations = study.select(model, batch)
     found = [_row(study, one) for one in configurations]
     columns = [
-        (head, make) for head, make in _COLUMNS if any(make(row) != NOTHING for row in found)
+        (head, make) for head, make in PRINTED if any(make(row) != NOTHING for row in found)
     ]
     cells = [[make(row) for _, make in columns] for row in found]
     others = zip(*([head for head, _ in columns[1:]], *(line[1:] for line in cells)), strict=True)
@@ -227,7 +227,7 @@ def _variant(row: Mapping[str, Any]) -> str:
     return f"{row['variant']} *" if row["same_as"] else row["variant"]
 
 
-_COLUMNS: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = (
+PRINTED: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = (
     ("configuration", _variant),
     ("engines", _number("engines")),
     ("nodes", _nodes),
@@ -238,6 +238,7 @@ _COLUMNS: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = (
     ("SNR dB", _deviation),
     ("agree", lambda row: _percent(row["top1_agreement"], 1)),
 )
+"""Head and text of each printed column, made from one of `rows`."""
 
 
 def _short(seconds: float) -> str:

@@ -97,8 +97,8 @@ class Choices:
             parts.append(self.precision)
         kept = (*self.exclude.op_types, *self.exclude.nodes, *self.exclude.tensors)
         if kept:
-            more = f" + {len(kept) - 1}" if len(kept) > 1 else ""
-            parts.append(f"no {shown(kept[0], 30)}{more}")
+            first, *others = kept
+            parts.append(f"no {shown(first, 30)}" + (f" + {len(others)}" if others else ""))
         return ", ".join(parts)
 
     def changed(self, other: Choices) -> frozenset[str]:
