@@ -10,7 +10,7 @@ import onnx
 import pytest
 from precision_cases import extremes, random_pictures
 
-from workbench import backends, zoo
+from workbench import backends, calibrate, zoo
 from workbench.backends.base import BuildConfig
 from workbench.data import LabelledData
 from workbench.errors import BuildError
@@ -187,6 +187,16 @@ def test_float16_by_hint_runs_as_bfloat16_and_says_so():
         pytest.skip("this CPU computes in float16")
     assert {row.outcome for row in rows} == {Outcome.REPLACED}
     assert "runs as bf16" in rows[0].reason
+
+
+@pytest.mark.parametrize("method", ["minmax", "entropy", "percentile"])
+def test_tables_of_the_calibrator_are_good_enough(method: str):
+    model = network("digits_resnet")
+    names = needed_ranges(model)
+    data = zoo.digits(noisy=True, part="calibration")
+    table = calibrate.collect(model, data, tensors=names).table(method)
+    here = top1(lower(model, INT8, table).model, "openvino", zoo.digits(noisy=True))
+    assert abs(here - zoo.info("digits_resnet").top1["noisy"]) < 0.003
 
 
 def test_the_form_of_the_other_engine_is_noticed():

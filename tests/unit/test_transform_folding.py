@@ -168,3 +168,18 @@ def test_steps_join():
     assert both.before is model.graph
     layers = Graph("e", (), (), (Node("k", "K", origin=("conv1", "relu1")),))
     assert both.traced(layers).nodes[0].origin == ("conv1", "bn1", "relu1")
+
+
+def test_weights_that_old_files_list_as_inputs_go_with_their_initializers():
+    message = residual().to_proto()
+    message.ir_version = 3
+    message.graph.input.extend(
+        value(tensor.name, list(tensor.dims)) for tensor in message.graph.initializer
+    )
+    done = fold_batch_norm(from_proto(message))
+    assert [spec.name for spec in done.model.graph.inputs] == ["x"]
+    left = {info.name for info in done.model.to_proto().graph.input}
+    assert left <= {"x", "g", "gb"}
+    onnx.checker.check_model(done.model.to_proto(), full_check=True)
+    feeds = picture(residual())
+    assert relative(run(done.model, feeds)["y"], run(residual(), feeds)["y"]) < 1e-6

@@ -21,7 +21,6 @@ from workbench.model.child import call
 from workbench.model.core import Model
 from workbench.model.infer import inferred
 from workbench.model.payload import Held, Payload, mark_of, set_mark, tensors_in
-from workbench.model.plain import captured_by
 from workbench.model.shapes import infer_bytes
 from workbench.model.wire import INLINE_BYTES
 from workbench.text import nearest, shown
@@ -152,8 +151,6 @@ class Draft:
     def _fill_weights(self, proto: onnx.ModelProto, nodes: Iterable[Node]) -> Mapping[str, Payload]:
         used = {name for node in nodes for name in node.reads}
         used |= {info.name for info in proto.graph.output}
-        for body in (item.g for node in proto.graph.node for item in node.attribute):
-            used.update(captured_by(body))
         store: dict[str, Payload] = dict(self.model._store)
         source = self.model._proto.graph
         kept = [tensor for tensor in source.initializer if tensor.name in used]
