@@ -32,6 +32,7 @@ from workbench.errors import BackendError, ModelError
 from workbench.hybrid import Hybrid
 from workbench.hybrid.files import sealed
 from workbench.model import Model, load
+from workbench.partitioning import Capability, Code, Verdict, plan
 
 PLACES = pytest.mark.parametrize("place", ["folder", "single.hybrid"])
 
@@ -345,3 +346,49 @@ def test_a_copied_folder_opens_where_it_is(made: Hybrid, model: Model, tmp_path:
     shutil.copytree(path, tmp_path / "y z" / "ü")
     shutil.rmtree(path)
     assert_same(hybrid.open(tmp_path / "y z" / "ü"), made, model)
+
+
+BODY_IN_ENGINE = """
+<ir_version: 8, opset_import: ["" : 17]>
+body (float[N,4] x, bool c) => (float[N,4] y)
+<float[4] b = {1,-1,0.5,2}>
+{
+  [a] h = Relu(x)
+  [cond] i = If(c) <
+    then_branch = t () => (float[N,4] o) { [t1] o = Mul(h, b) },
+    else_branch = e () => (float[N,4] o2) { [e1] o2 = Neg(h) }
+  >
+  [d] y = Tanh(i)
+}
+"""
+
+DEAD_FIRST = """
+<ir_version: 8, opset_import: ["" : 17]>
+dead (float[N,4] x) => (float[N,4] y)
+{
+  [dead] nobody = Neg(x)
+  [a] h = Relu(x)
+  [b] i = Exp(h)
+  [c] y = Tanh(i)
+}
+"""
+
+
+@PLACES
+@pytest.mark.parametrize(
+    ("text", "native"), [(BODY_IN_ENGINE, {"d"}), (DEAD_FIRST, {"dead", "b"}), (DEAD_FIRST, {"b"})]
+)
+def test_bodies_and_dead_nodes_do_not_confuse_a_saved_hybrid(
+    tmp_path: Path, text: str, native: set[str], place: str
+):
+    model = network(text)
+    verdicts = tuple(
+        Verdict(node.name, Code.UNSUPPORTED_OP if node.name in native else Code.TAKEN)
+        for node in model.graph.nodes
+    )
+    division = plan(model.graph, Capability("by hand", verdicts)).at(1)
+    made = hybrid.build(model, division, "onnxruntime")
+    for part in made.parts:
+        held = made.partition.subgraphs if part.kind == "engine" else made.partition.native
+        assert held[part.subgraph.index].nodes == part.subgraph.nodes
+    assert_same(hybrid.open(made.save(tmp_path / place)), made, model)

@@ -139,7 +139,7 @@ class _Job:
     """Node -> why its engine could not be built."""
 
     def parts(self) -> tuple[Part, ...]:
-        """All parts in execution order, numbered by kind."""
+        """All parts in execution order; a region whose results nobody needs is none."""
         steps = [step for step in _steps(self.partition) if step[1].outputs]
         for done, (kind, subgraph) in enumerate(steps):
             self.workshop.progress(
@@ -147,7 +147,7 @@ class _Job:
             )
             self.made.append(self._engine(subgraph) if kind == "engine" else self._native(subgraph))
         self.workshop.progress(Event("build parts", done=len(steps), total=len(steps)))
-        return _numbered(self.made)
+        return _numbered(self.made, self.outcome())
 
     def _engine(self, subgraph: Subgraph) -> Part:
         try:
@@ -212,11 +212,10 @@ def _counted(steps: Sequence[tuple[str, Subgraph]]) -> list[tuple[str, Subgraph]
     return placed
 
 
-def _numbered(parts: Sequence[Part]) -> tuple[Part, ...]:
-    placed = _counted([(part.kind, part.subgraph) for part in parts])
-    return tuple(
-        replace(part, subgraph=subgraph) for part, (_, subgraph) in zip(parts, placed, strict=True)
-    )
+def _numbered(parts: Sequence[Part], outcome: Partition) -> tuple[Part, ...]:
+    """The parts with the indices of the partition, where regions nobody needs count too."""
+    placed = {subgraph.nodes: subgraph for _, subgraph in _steps(outcome)}
+    return tuple(replace(part, subgraph=placed[part.subgraph.nodes]) for part in parts)
 
 
 def _steps(partition: Partition) -> list[tuple[str, Subgraph]]:

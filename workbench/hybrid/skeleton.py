@@ -45,7 +45,9 @@ def skeleton(
             node = _context_node(part, plans[part.name], values, taken)
             _stand_in(graph, node, part, values)
     kept = _needed(model.graph, parts)
-    graph.remove([n for n in graph if n.name not in kept and n.op_type != OPERATOR], safe=True)
+    gone = [n for n in graph if n.name not in kept and n.op_type != OPERATOR]
+    _empty_bodies(gone)
+    graph.remove(gone, safe=True)
     for name, value in list(graph.initializers.items()):
         if not value.uses() and not value.is_graph_output():
             del graph.initializers[name]
@@ -113,6 +115,23 @@ def _stand_in(graph: ir.Graph, node: ir.Node, part: Part, values: dict[str, ir.V
         ir.convenience.replace_all_uses_with(old, new, replace_graph_outputs=True)
         old.name = f"{new.name}/replaced"
         values[new.name] = new
+
+
+def _empty_bodies(nodes: Sequence[ir.Node]) -> None:
+    """Let go of what bodies of these nodes read, which else counts as in use without them."""
+    for node in nodes:
+        for attribute in node.attributes.values():
+            for body in _bodies(attribute):
+                for inner in body.all_nodes():
+                    for place in range(len(inner.inputs)):
+                        inner.replace_input_with(place, None)
+                body.outputs.clear()
+
+
+def _bodies(attribute: ir.Attr) -> Sequence[ir.Graph]:
+    if attribute.type == ir.AttributeType.GRAPH:
+        return [attribute.as_graph()]
+    return attribute.as_graphs() if attribute.type == ir.AttributeType.GRAPHS else []
 
 
 def _needed(graph: Graph, parts: Sequence[Part]) -> set[str]:
