@@ -21,9 +21,11 @@ from workbench.backends.tensorrt import adapter
 from workbench.backends.tensorrt.api import Builder, Config, Library, Network
 from workbench.backends.tensorrt.flags import configure, keep_types
 from workbench.backends.tensorrt.inspecting import inspected
+from workbench.backends.tensorrt.older import rewritten
 from workbench.backends.tensorrt.options import Options
 from workbench.backends.tensorrt.timing_cache import TimingCache
 from workbench.errors import BuildError, ModelError
+from workbench.graph import Graph
 from workbench.progress import Event, Progress
 from workbench.text import shown
 
@@ -83,9 +85,11 @@ def build_plan(
     parser = trt.OnnxParser(network, log)
     nodes = tuple(node.name for node in model.graph.nodes)
     progress(Event("parse", shown(model.name)))
-    with _parsed(parser, model) as parsed:
+    with _parsed(trt, parser, model) as parsed:
         if not parsed:
-            raise _failed("its parser refuses the model", log, nodes, _parser_words(parser))
+            raise _failed(
+                "its parser refuses the model", log, nodes, _parser_words(parser, model.graph)
+            )
         log.lines.clear()
         builder_config = builder.create_builder_config()
         targets = configure(trt, builder, builder_config, config, options)
@@ -169,11 +173,13 @@ def _refuse_double(model: Model) -> None:
 
 
 @contextlib.contextmanager
-def _parsed(parser: Any, model: Model) -> Any:
+def _parsed(trt: Library, parser: Any, model: Model) -> Any:
     """Parse; what the parser refers to stays alive as long as the context."""
     if model.weight_bytes < _LARGEST_IN_MEMORY:
         with contextlib.suppress(ModelError):
             data = model.serialize()
+            if not adapter.is_strongly_typed(trt):
+                data = rewritten(data)
             yield parser.parse(data)
             return
     with tempfile.TemporaryDirectory(prefix="workbench-build-") as folder:
@@ -246,12 +252,23 @@ def _monitor(trt: Library, progress: Progress) -> Any:
     return Monitor()
 
 
-def _parser_words(parser: Any) -> str:
+def _parser_words(parser: Any, graph: Graph) -> str:
     if not parser.num_errors:
         return ""
     error = parser.get_error(0)
-    node = f"node {error.node_name()} ({error.node_operator()}): " if error.node_name() else ""
-    return f"{error.code().name}: {node}{error.desc()}"
+    return f"{error.code().name}: {_blamed(error, graph)}{error.desc()}"
+
+
+def _blamed(error: Any, graph: Graph) -> str:
+    """The node an error is about; 8.6 knows only its place in the order it parsed."""
+    if hasattr(error, "node_name"):
+        name, operator = error.node_name(), error.node_operator()
+    elif 0 <= error.node() < len(graph.nodes):
+        node = graph.nodes[graph.order[error.node()]]
+        name, operator = node.name, node.op_type
+    else:
+        return ""
+    return f"node {name} ({operator}): " if name else ""
 
 
 def _failed(what: str, log: Any, nodes: tuple[str, ...], words: str = "") -> BuildError:

@@ -33,26 +33,24 @@ class TimingCache:
         self._key = key_of(self._fields)
         self.given = False
         """Whether the build that runs was given times of earlier ones."""
+        self._used: list[Any] = []
 
     def give(self, config: Config) -> None:
         """Let a build use what is kept; it starts afresh where TensorRT takes it not."""
         kept = self._kept()
-        times = config.create_timing_cache(kept)
-        self.given = bool(config.set_timing_cache(times, False)) and bool(kept)
+        self.given = self._set(config, kept) and bool(kept)
         if kept and not self.given:
-            config.set_timing_cache(config.create_timing_cache(b""), False)
+            self._set(config, b"")
 
     def withdraw(self, config: Config) -> None:
         """Make a build that failed with the kept times start afresh."""
-        config.set_timing_cache(config.create_timing_cache(b""), False)
         self.given = False
+        self._set(config, b"")
 
     def take(self, config: Config) -> None:
         """Keep what a build measured, together with what others kept meanwhile."""
-        times = config.get_timing_cache()
-        if times is None:
-            return
-        with self._locked():
+        times = self._used[-1]
+        with self._cache.lock(self._key):
             others = self._kept()
             if others:
                 times.combine(config.create_timing_cache(others), False)
@@ -60,6 +58,12 @@ class TimingCache:
             if blob and blob != others:
                 signed = sealing.signature(self._fields, blob).encode()
                 self._cache.put(self._key, self._fields, {_BLOB: blob, _SIGNED: signed})
+
+    def _set(self, config: Config, blob: bytes) -> bool:
+        times = config.create_timing_cache(blob)
+        # The config holds but a pointer to it.
+        self._used.append(times)
+        return bool(config.set_timing_cache(times, False))
 
     def _kept(self) -> bytes:
         entry = self._cache.get(self._key)
@@ -71,6 +75,3 @@ class TimingCache:
         except BackendError:
             return b""
         return blob
-
-    def _locked(self) -> Any:
-        return self._cache.lock(self._key)
