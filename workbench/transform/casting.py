@@ -19,7 +19,6 @@ from workbench.graph import Node
 from workbench.model import Draft, Model, with_opset
 from workbench.precision import Precision, PrecisionPlan, Resolution
 from workbench.ranges import CalibrationTable
-from workbench.text import listed
 from workbench.transform.rounding import CastReport, CastWeight, counted, exceeding, rounded
 from workbench.transform.values import Transformed, finished, unchanged
 
@@ -310,12 +309,3 @@ class _Work:
                 assert values is not None
                 readers = tuple(n for n in dict.fromkeys(nodes) if self.targets[n] == dtype)
                 self.weights.append(counted(tensor, readers, values, _NUMPY[dtype]))
-
-
-def problem_words(report: CastReport) -> str:
-    """The layers with range problems in one sentence; empty where there are none."""
-    bad = report.problems
-    if not bad:
-        return ""
-    nodes = dict.fromkeys(name for weight in bad for name in weight.nodes)
-    return f"weights of {listed(nodes)} leave the range of their new type"
