@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from workbench.calibrate.checking import check
 from workbench.calibrate.collecting import collect
-from workbench.calibrate.convergence import Convergence, Step, convergence
 from workbench.calibrate.formats import from_quantized, read, write
 from workbench.calibrate.histogram import Histogram
 from workbench.calibrate.histograms import Histograms
@@ -23,6 +22,7 @@ from workbench.calibrate.looking import (
     diff,
 )
 from workbench.calibrate.methods import METHODS
+from workbench.calibrate.settling import Convergence, Step, convergence
 from workbench.calibrate.watching import activations
 from workbench.ranges import CalibrationTable, Range
 

@@ -105,18 +105,18 @@ class Judge:
 
     def _score(self, outputs: list[Mapping[str, np.ndarray]]) -> Score:
         found = deviation(
-            _Replay(outputs), _Replay(self._right), self._data, batch=self._batch, input="x"
+            Replay(outputs), Replay(self._right), self._data, batch=self._batch, input="x"
         ).worst
         classes = found.agreement is not None and len(outputs[0]) == 1
         top1 = (
-            accuracy(_Replay(outputs), self._data, batch=self._batch, input="x", top=(1,)).top(1)
+            accuracy(Replay(outputs), self._data, batch=self._batch, input="x", top=(1,)).top(1)
             if classes
             else None
         )
         return Score(found.snr_db, found.agreement, top1)
 
 
-class _Replay:
+class Replay:
     """Gives outputs of before again, one a run."""
 
     def __init__(self, outputs: list[Mapping[str, np.ndarray]]) -> None:

@@ -92,7 +92,7 @@ def prefix_groups(model: Model, depth: int = 1) -> dict[str, tuple[str, ...]]:
     return {prefix: tuple(names) for prefix, names in found.items()}
 
 
-def sensitivity(
+def sensitivity_of(
     model: Model,
     table: CalibrationTable,
     data: LabelledData,

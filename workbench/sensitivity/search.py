@@ -18,7 +18,13 @@ from workbench.precision import Precision, PrecisionPlan
 from workbench.progress import Cancel, Event, Progress, silent
 from workbench.ranges import CalibrationTable
 from workbench.sensitivity.judging import Judge, Score
-from workbench.sensitivity.ranking import Groups, Sensitivity, plan_of, product_groups, sensitivity
+from workbench.sensitivity.ranking import (
+    Groups,
+    Sensitivity,
+    plan_of,
+    product_groups,
+    sensitivity_of,
+)
 from workbench.text import aligned, listed, plural, shown
 from workbench.transform import Form, lower
 
@@ -193,7 +199,7 @@ def mixed_precision(
         raise ValueError("no fallback; name a precision for what is kept out of INT8")
     asked = dict(product_groups(model) if groups is None else groups)
     judge = Judge(model, data, backend=backend, batch=batch, config=config)
-    found = found or sensitivity(
+    found = found or sensitivity_of(
         model, table, data, groups=asked, without=False, form=form, judge=judge, progress=progress,
         cancel=cancel,
     )  # fmt: skip
