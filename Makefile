@@ -23,6 +23,7 @@ check: environment-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+	$(BIN)/python scripts/gpu/check_types.py
 
 bench: environment-dev
 	$(PYTEST) tests/bench -m bench -s -o filterwarnings=default

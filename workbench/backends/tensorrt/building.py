@@ -146,8 +146,9 @@ def _watched(
         progress(Event("build engine", f"TensorRT {trt.__version__} tells no phases"))
         plan = builder.build_serialized_network(network, config)
         return None if plan is None else bytes(plan)
+    newer: Any = config
     monitor = _monitor(trt, progress)
-    config.progress_monitor = monitor
+    newer.progress_monitor = monitor
     plan = builder.build_serialized_network(network, config)
     if monitor.stopped_by is not None:
         raise monitor.stopped_by
@@ -194,7 +195,8 @@ def _set_profile(
     ranges: Mapping[str, ShapeRange],
     options: Options,
 ) -> None:
-    inputs = [network.get_input(i) for i in range(network.num_inputs)]
+    found = (network.get_input(i) for i in range(network.num_inputs))
+    inputs = [tensor for tensor in found if tensor is not None]
     profile = builder.create_optimization_profile()
     needed = False
     for tensor in inputs:
@@ -208,7 +210,8 @@ def _set_profile(
                     "min_subgraph_size past this subgraph",
                     backend=_BACKEND,
                 )
-            profile.set_shape_input(tensor.name, values.min, values.opt, values.max)
+            ends = (list(values.min), list(values.opt), list(values.max))
+            profile.set_shape_input(tensor.name, *ends)
             needed = True
         if any(extent < 0 for extent in tensor.shape):
             limits = ranges[tensor.name]
@@ -221,7 +224,7 @@ def _set_profile(
         )
 
 
-def _monitor(trt: Library, progress: Progress) -> Any:
+def _monitor(trt: Any, progress: Progress) -> Any:
     """A progress monitor that tells phases, and stops the build when telling them raises."""
 
     class Monitor(trt.IProgressMonitor):

@@ -89,9 +89,10 @@ def _hold_back(trt: Library, target: Config, network: Network, types: dict[str, 
     full = [
         layer
         for layer in (network.get_layer(i) for i in range(network.num_layers))
-        if layer.type.name in _COMPUTING
-        and layer.num_outputs
-        and types.get(layer.get_output(0).name) == "float32"
+        if layer is not None
+        and layer.type.name in _COMPUTING
+        and (made := layer.get_output(0)) is not None
+        and types.get(made.name) == "float32"
     ]
     if full:
         target.set_flag(_member(trt, "BuilderFlag", "PREFER_PRECISION_CONSTRAINTS"))

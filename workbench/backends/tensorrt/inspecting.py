@@ -18,7 +18,7 @@ def deserialized(trt: Library, log: Any, plan: bytes | memoryview) -> tuple[Any,
     if hasattr(runtime, "engine_host_code_allowed"):
         # Plans for several versions hold host code; a plan comes here only if it is ours.
         runtime.engine_host_code_allowed = True
-    return runtime, runtime.deserialize_cuda_engine(plan)
+    return runtime, runtime.deserialize_cuda_engine(memoryview(plan))
 
 
 def inspected(trt: Library, log: Any, plan: bytes) -> str:

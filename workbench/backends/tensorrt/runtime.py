@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, SupportsFloat
 
 import numpy as np
 
@@ -113,7 +113,8 @@ class Opened:
     def _without_memory(self) -> Context | None:
         if hasattr(self.engine, "create_execution_context_without_device_memory"):
             return self.engine.create_execution_context_without_device_memory()
-        strategy = self.trt.ExecutionContextAllocationStrategy.__members__["USER_MANAGED"]
+        newer: Any = self.trt
+        strategy = newer.ExecutionContextAllocationStrategy.__members__["USER_MANAGED"]
         return self.engine.create_execution_context(strategy)
 
     def _set_budget(self, budget: int) -> None:
@@ -249,7 +250,7 @@ def allocator(trt: Library, dtype: str) -> Any:
                 return self.memory.data.ptr
             return 0
 
-        def notify_shape(self, tensor_name: str, shape: Sequence[int]) -> None:
+        def notify_shape(self, tensor_name: str, shape: Any) -> None:
             self.shape = tuple(shape)
 
         def taken(self) -> Any:
@@ -284,7 +285,7 @@ def profiler(trt: Library) -> Any:
             trt.IProfiler.__init__(self)
             self.rows: list[tuple[str, float]] = []
 
-        def report_layer_time(self, layer_name: str, ms: float) -> None:
+        def report_layer_time(self, layer_name: str, ms: SupportsFloat) -> None:
             self.rows.append((layer_name, float(ms) * 1e-3))
 
     return Profiler()

@@ -53,14 +53,14 @@ class TimingCache:
         with self._cache.lock(self._key):
             others = self._kept()
             if others:
-                times.combine(config.create_timing_cache(others), False)
+                times.combine(config.create_timing_cache(memoryview(others)), False)
             blob = bytes(times.serialize())
             if blob and blob != others:
                 signed = sealing.signature(self._fields, blob).encode()
                 self._cache.put(self._key, self._fields, {_BLOB: blob, _SIGNED: signed})
 
     def _set(self, config: Config, blob: bytes) -> bool:
-        times = config.create_timing_cache(blob)
+        times = config.create_timing_cache(memoryview(blob))
         # The config holds but a pointer to it.
         self._used.append(times)
         return bool(config.set_timing_cache(times, False))
