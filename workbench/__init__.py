@@ -6,6 +6,7 @@ Public names are loaded on first use (PEP 562), so `import workbench` costs next
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
         model,
         partitioning,
         plot,
+        sensitivity,
         precision,
         ranges,
         study,
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from workbench.hybrid import build, build_engine
     from workbench.model import Model, load, statistics
     from workbench.partitioning import Exclusion, explain, partition, plan, what_if, why_apart
+    from workbench.widgets.explorer import explore
 
 __version__ = "0.1.0"
 
@@ -47,6 +50,7 @@ _HOMES = {
     "build": "hybrid",
     "build_engine": "hybrid",
     "explain": "partitioning",
+    "explore": "widgets.explorer",
     "load": "model",
     "partition": "partitioning",
     "plan": "partitioning",
@@ -60,7 +64,7 @@ __all__ = [
     "BuildConfig", "Exclusion", "LabelledData", "Model", "ShapeRange", "WorkbenchError", "backends",
     "build", "build_engine", "cache", "calibrate", "data", "errors", "explain", "graph", "hybrid",
     "load", "measure", "model", "partition", "partitioning", "plan", "plot", "precision", "ranges",
-    "statistics", "study", "testing", "transform", "what_if", "why_apart", "zoo",
+    "sensitivity", "statistics", "study", "testing", "transform", "what_if", "why_apart", "zoo",
 ]  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from workbench.backends import cuda
 from workbench.backends.base import Session
 from workbench.model import Model
 
@@ -14,7 +15,8 @@ class Runner:
     """Runs a session for values that are looked at before the next run.
 
     New memory for a hundred megabytes of activations costs as much as computing them, so from the
-    second run of a shape on the outputs are written where those of the first one are.
+    second run of a shape on the outputs are written where those of the first one are. A session on
+    a GPU gets its feeds there, so activations never come to the host.
     """
 
     def __init__(self, model: Model, session: Session, *, reuse: bool) -> None:
@@ -27,7 +29,8 @@ class Runner:
         """
         self._session = session
         self._inputs = [spec.name for spec in model.graph.inputs]
-        self._reuse = reuse and _decided(model)
+        self._on_gpu = str(getattr(session, "device", "cpu")).startswith("cuda")
+        self._reuse = reuse and not self._on_gpu and _decided(model)
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._buffers: dict[str, np.ndarray] = {}
         self._call: Callable[[], None] | None = None
@@ -35,6 +38,11 @@ class Runner:
     def __call__(self, values: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
         """The outputs for the inputs among `values`; they are overwritten by the next call."""
         feeds = {name: values[name] for name in self._inputs}
+        if self._on_gpu:
+            # A session gives its outputs where its feeds lie, and they are counted there.
+            return self._session.run(
+                {k: v if cuda.is_device(v) else cuda.to_device(v) for k, v in feeds.items()}
+            )
         shapes = {name: array.shape for name, array in feeds.items()}
         if shapes != self._shapes:
             outputs = self._session.run(feeds)
