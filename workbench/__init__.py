@@ -22,12 +22,13 @@ if TYPE_CHECKING:
         model,
         partitioning,
         plot,
-        sensitivity,
         precision,
         ranges,
+        sensitivity,
         study,
         testing,
         transform,
+        widgets,
         zoo,
     )
     from workbench.backends.base import BuildConfig, ShapeRange
@@ -50,7 +51,7 @@ _HOMES = {
     "build": "hybrid",
     "build_engine": "hybrid",
     "explain": "partitioning",
-    "explore": "widgets.explorer",
+    "explore": "widgets",
     "load": "model",
     "partition": "partitioning",
     "plan": "partitioning",
@@ -62,9 +63,10 @@ _HOMES = {
 
 __all__ = [
     "BuildConfig", "Exclusion", "LabelledData", "Model", "ShapeRange", "WorkbenchError", "backends",
-    "build", "build_engine", "cache", "calibrate", "data", "errors", "explain", "graph", "hybrid",
+    "build", "build_engine", "cache", "calibrate", "data", "errors", "explain", "explore", "graph", "hybrid",
     "load", "measure", "model", "partition", "partitioning", "plan", "plot", "precision", "ranges",
-    "sensitivity", "statistics", "study", "testing", "transform", "what_if", "why_apart", "zoo",
+    "sensitivity", "statistics", "study", "testing", "transform", "what_if", "why_apart", "widgets",
+    "zoo",
 ]  # fmt: skip
 
 
@@ -74,6 +76,24 @@ def __getattr__(name: str) -> Any:
     if name in __all__:
         return importlib.import_module(f"workbench.{name}")
     raise AttributeError(f"module 'workbench' has no attribute {name!r}")
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """``%load_ext workbench``: values show themselves as tables and pictures in a notebook."""
+    from workbench.widgets.hook import register
+
+    register(shell)
+
+
+def _in_notebook() -> None:
+    """The same without asking, where IPython runs already; else nothing is imported."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    if shell is not None:
+        load_ipython_extension(shell)
+
+
+_in_notebook()
 
 
 def __dir__() -> list[str]:
