@@ -105,6 +105,13 @@ def test_tables_survive_every_form(form, model: Model, tmp_path: Path):
         assert back.ranges == table.ranges
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_tensors_that_were_always_zero_stay_known(form, tmp_path: Path):
+    ranges = {"x": Range.symmetric(1)}
+    table = CalibrationTable("minmax", ranges, details={"always_zero": ["dead"]})
+    assert list(read(write(table, tmp_path / "table", form)).details["always_zero"]) == ["dead"]
+
+
 NAMES = st.text(st.characters(exclude_characters="\n\r", exclude_categories=["Cs"]), min_size=1)
 
 
@@ -221,6 +228,30 @@ def test_wrong_ranges_of_onnxruntime_name_the_tensor(entry, words: str, tmp_path
 def test_entries_that_give_no_scale_are_left_out_when_asked(tmp_path: Path):
     path = cache(tmp_path, HEAD + "x: 3c010204\ndead: 0\nodd: 7fc00000\n")
     assert set(read(path, leave_out=True).ranges) == {"x"}
+
+
+@given(st.sampled_from(FORMS), st.integers(0, 1 << 20), st.binary(max_size=3), st.booleans())
+@settings(max_examples=300, deadline=None)
+def test_damage_is_an_error_of_ours_or_seen(
+    tmp_path_factory, form, at: int, bytes_: bytes, note: bool
+):
+    folder = tmp_path_factory.getbasetemp() / "damage"
+    folder.mkdir(exist_ok=True)
+    ranges = {"a": Range.symmetric(1), "b: c": Range(-2, 3)}
+    path = write(CalibrationTable("mse", ranges, samples=3, model_digest="m"), folder / form, form)
+    target = note_of(path) if note and note_of(path).exists() else path
+    content = target.read_bytes()
+    at %= len(content)
+    target.write_bytes(content[:at] + bytes_ + content[at + 1 :])
+    said = ""
+    table = None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        try:
+            table = read(path)
+        except DataError as error:
+            said = str(error)
+    assert form in said or (table is not None and len(table) >= 1)
 
 
 # Tables and models.

@@ -12,10 +12,11 @@ import json
 import os
 import warnings
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from workbench.calibrate.checking import check
 from workbench.calibrate.formats import lines, ort
+from workbench.calibrate.formats.ort import ZERO
 from workbench.calibrate.formats.qdq import from_quantized
 from workbench.errors import DataError
 from workbench.model import Model
@@ -29,7 +30,6 @@ Form = Literal["tensorrt", "paddle", "onnxruntime", "workbench"]
 FORMS: tuple[Form, ...] = ("tensorrt", "paddle", "onnxruntime", "workbench")
 
 _LARGEST = 1 << 28
-_BOUND = ("method", "model_digest", "data_digest", "samples")
 
 
 def read(
@@ -128,7 +128,11 @@ def write(
         return _replaced(file, ort.write(table))
     text = lines.write(table, version, form == "paddle")
     _replaced(file, text)
-    note = {"sha256": _sum(text), **{key: getattr(table, key) for key in _BOUND}}
+    note = {
+        "sha256": _sum(text),
+        ZERO: list(table.details.get(ZERO, ())),
+        **{key: getattr(table, key) for key in ort.BOUND},
+    }
     _replaced(note_of(file), json.dumps(note, indent=1) + "\n")
     return file
 
@@ -152,8 +156,7 @@ def _bound(table: CalibrationTable, file: Path, text: str) -> CalibrationTable:
             stacklevel=3,
         )
         return table
-    fields: dict[str, Any] = {key: said.get(key, getattr(table, key)) for key in _BOUND}
-    return CalibrationTable(ranges=table.ranges, details=table.details, **fields)
+    return ort.bound(table, said, shown(note))
 
 
 def _sum(text: str) -> str:

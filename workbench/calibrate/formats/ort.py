@@ -8,13 +8,20 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 from workbench.errors import DataError
 from workbench.ranges import CalibrationTable, Range
 from workbench.text import listed, shown
 
+ZERO = "always_zero"
+"""Detail of a table that names the tensors that were always zero."""
+
 _OURS = "workbench"
+BOUND = ("method", "model_digest", "data_digest", "samples")
+"""Fields of a table that are noted for it."""
+
 _METHODS = {"minmax": "MinMax", "entropy": "Entropy", "percentile": "Percentile"}
 
 
@@ -79,15 +86,30 @@ def read(fields: Any, where: str, *, leave_out: bool = False) -> CalibrationTabl
     if not ranges:
         raise DataError(f"{where}: holds no tensor with a range; calibrate again")
     ours = fields.get(_OURS)
-    known = {key: value for key, value in (ours or {}).items() if key in _BOUND}
+    ours = ours if isinstance(ours, dict) else {}
     back = {theirs: mine for mine, theirs in _METHODS.items()}
-    return CalibrationTable(
-        str((ours or {}).get("method") or back.get(method, method.lower() or "unknown")), ranges,
-        details={"format": "onnxruntime", "kind": method}, **known,
-    )  # fmt: skip
+    chosen = ours.get("method") or back.get(method, method.lower() or "unknown")
+    table = CalibrationTable(str(chosen), ranges, details={"format": "onnxruntime", "kind": method})
+    return bound(table, ours, where)
 
 
-_BOUND = ("model_digest", "data_digest", "samples")
+def bound(table: CalibrationTable, said: dict[str, Any], where: str) -> CalibrationTable:
+    """The table with the digests, samples and always-zero tensors that were noted for it.
+
+    Raises:
+        DataError: an entry of the wrong type; names the file.
+    """
+    zero = said.get(ZERO) or []
+    try:
+        if not isinstance(zero, list) or not all(isinstance(name, str) for name in zero):
+            raise DataError(f"{ZERO} is no list of names")
+        return replace(
+            table,
+            details={**table.details, **({ZERO: zero} if zero else {})},
+            **{key: said[key] for key in BOUND if key in said},
+        )
+    except DataError as error:
+        raise DataError(f"{where}: {error}; write the file again") from error
 
 
 def _number(entry: Any, name: str) -> float:
@@ -117,7 +139,8 @@ def write(table: CalibrationTable) -> str:
         for name, one in table.ranges.items()
     }  # fmt: skip
     value = f"CalibrationMethod.{_METHODS.get(table.method, 'MinMax')}"
-    ours = {key: getattr(table, key) for key in ("method", *_BOUND)}
+    ours = {key: getattr(table, key) for key in BOUND}
+    ours[ZERO] = list(table.details.get(ZERO, ()))
     fields = {
         "CLS": "TensorsData", "data": data, "smooth_quant": False, _OURS: ours,
         "calibration_method": {"CLS": "CalibrationMethod", "value": value},
