@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         plot,
         precision,
         ranges,
+        report,
         sensitivity,
         study,
         testing,
@@ -63,10 +64,10 @@ _HOMES = {
 
 __all__ = [
     "BuildConfig", "Exclusion", "LabelledData", "Model", "ShapeRange", "WorkbenchError", "backends",
-    "build", "build_engine", "cache", "calibrate", "data", "errors", "explain", "explore", "graph", "hybrid",
-    "load", "measure", "model", "partition", "partitioning", "plan", "plot", "precision", "ranges",
-    "sensitivity", "statistics", "study", "testing", "transform", "what_if", "why_apart", "widgets",
-    "zoo",
+    "build", "build_engine", "cache", "calibrate", "data", "errors", "explain", "explore", "graph",
+    "hybrid", "load", "measure", "model", "partition", "partitioning", "plan", "plot", "precision",
+    "ranges", "report", "sensitivity", "statistics", "study", "testing", "transform", "what_if",
+    "why_apart", "widgets", "zoo",
 ]  # fmt: skip
 
 
@@ -80,9 +81,7 @@ def __getattr__(name: str) -> Any:
 
 def load_ipython_extension(shell: Any) -> None:
     """``%load_ext workbench``: values show themselves as tables and pictures in a notebook."""
-    from workbench.widgets.hook import register
-
-    register(shell)
+    importlib.import_module("workbench.widgets.hook").register(shell)
 
 
 def _in_notebook() -> None:

@@ -90,10 +90,11 @@ def block(*parts: str) -> str:
 
 def page(title: str, *parts: str) -> str:
     """A stand-alone page that loads nothing and runs nothing."""
+    style = f"body{{margin:2em auto;padding:0 1em;max-width:76em}}{STYLE}"
     return (
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{CSP}">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{escaped(title)}</title>"
-        f"<style>body{{margin:2em auto;padding:0 1em;max-width:76em}}{STYLE}</style></head><body class={CLASS}>{''.join(parts)}</body></html>\n"
+        f"<title>{escaped(title)}</title><style>{style}</style></head>"
+        f"<body class={CLASS}>{''.join(parts)}</body></html>\n"
     )

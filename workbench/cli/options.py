@@ -190,6 +190,27 @@ def as_json(command: Parser) -> None:
     command.add_argument("--json", action="store_true", help="print JSON instead of text")
 
 
+def serving(command: Parser) -> None:
+    """Where a server listens."""
+    command.add_argument("--port", type=count, help="port on this machine")
+    command.add_argument("--no-browser", action="store_true", help="do not open a browser")
+
+
+def notebooks(command: Parser) -> None:
+    """`lab`: which folder."""
+    command.add_argument(
+        "folder", metavar="FOLDER", nargs="?", type=Path, help="default: the workbench's notebooks"
+    )
+
+
+def application(command: Parser) -> None:
+    """`app`: which network, which data."""
+    command.add_argument(
+        "model", metavar="MODEL", nargs="?", help="an ONNX file, or a network of the zoo"
+    )
+    command.add_argument("--data", metavar="PATH", help="a folder, an .npz, `digits` ...")
+
+
 COMMANDS = (
     ("inspect", "what a model holds: operators, shapes, parameters, FLOPs", (inspecting,)),
     (
@@ -205,6 +226,8 @@ COMMANDS = (
     ),
     ("study", "measure thresholds x batches x backends", (studying, partitioning, data)),
     ("demo", "the study of the README: digits and Inception v1", (demonstrating,)),
+    ("lab", "open JupyterLab on the notebooks", (notebooks, serving)),
+    ("app", "the Explorer as a page of its own", (application, serving)),
     ("doctor", "what is installed and usable here, and what to install", (as_json,)),
 )
 """Name, summary, and the groups of arguments of each command."""

@@ -17,6 +17,7 @@ from workbench.plot.calibration import (
 )
 from workbench.plot.curve import CurveNumbers, curve_numbers, threshold_curve
 from workbench.plot.figures import save_figures
+from workbench.plot.layers import LayerNumbers, layer_numbers, layer_times
 from workbench.plot.numbers import (
     AccuracyNumbers,
     LatencyNumbers,
@@ -29,8 +30,8 @@ from workbench.plot.rows import accuracy, latency
 from workbench.plot.scatter import tradeoff
 
 __all__ = [
-    "AccuracyNumbers", "ClipNumbers", "CurveNumbers", "LatencyNumbers", "SettlingNumbers",
-    "TradeoffNumbers", "accuracy", "accuracy_numbers", "clip_numbers", "clips", "curve_numbers",
-    "latency", "latency_numbers", "save_figures", "settling", "settling_numbers", "threshold_curve",
-    "tradeoff", "tradeoff_numbers",
+    "AccuracyNumbers", "ClipNumbers", "CurveNumbers", "LatencyNumbers", "LayerNumbers",
+    "SettlingNumbers", "TradeoffNumbers", "accuracy", "accuracy_numbers", "clip_numbers", "clips", "curve_numbers",
+    "latency", "latency_numbers", "layer_numbers", "layer_times", "save_figures", "settling",
+    "settling_numbers", "threshold_curve", "tradeoff", "tradeoff_numbers",
 ]  # fmt: skip

@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from workbench.errors import MissingDependencyError
+
 if TYPE_CHECKING:
     from workbench.widgets.explorer import Explorer, explore
     from workbench.widgets.graphview import GraphView
@@ -26,5 +28,19 @@ __all__ = ["Explorer", "GraphView", "State", "explore"]
 
 def __getattr__(name: str) -> Any:
     if name in _PUBLIC:
-        return getattr(importlib.import_module(_PUBLIC[name]), name)
+        try:
+            return getattr(importlib.import_module(_PUBLIC[name]), name)
+        except ModuleNotFoundError as error:
+            raise _explained(error) from error
     raise AttributeError(f"module 'workbench.widgets' has no attribute {name!r}")
+
+
+def _explained(error: ModuleNotFoundError) -> ImportError:
+    """What to install, where a notebook package is what is missing."""
+    if error.name not in ("ipywidgets", "anywidget", "traitlets", "IPython"):
+        return error
+    return MissingDependencyError(
+        f"{error.name} is not installed, and the application needs it; run "
+        "`pip install 'workbench[lab]'`",
+        backend="notebook",
+    )

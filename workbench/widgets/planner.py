@@ -14,7 +14,7 @@ from workbench import backends
 from workbench.backends.base import ShapeRange
 from workbench.calibrate import collect
 from workbench.data import LabelledData
-from workbench.errors import MissingDependencyError
+from workbench.errors import MissingDependencyError, PrecisionError
 from workbench.graph import Graph, traced
 from workbench.model import Model
 from workbench.partitioning import (
@@ -91,6 +91,18 @@ class Planner:
         types = tuple(name for name in choices.exact if name in kinds)
         names = tuple(name for name in choices.exact if name not in kinds)
         return chosen.but("fp32", op_types=types, nodes=names) if choices.exact else chosen
+
+    def check(self, choices: Choices) -> None:
+        """Refuse a precision that cannot be had.
+
+        Raises:
+            PrecisionError: an exact node that is not there, or INT8 without data.
+        """
+        if choices.precision == Precision.INT8.value and self.calibration is None:
+            raise PrecisionError(
+                "INT8 needs ranges, and ranges need data: open labelled data first"
+            )
+        self.precision_plan(choices).resolve(self.model.graph)
 
     def typed(
         self, choices: Choices, progress: Progress = silent, cancel: Cancel | None = None

@@ -164,27 +164,38 @@ class State:
 
         Raises:
             ValueError: no such choice, or one outside its range.
+            PrecisionError: an exact node that is not there, or INT8 without data.
         """
         with self._lock:
             before = self._choices
             if "profiles" in changes:
                 changes["profiles"] = profiles.fitting(self.model.graph, changes["profiles"])
-            self._choices = _checked(changes, before)
+            after = _checked(changes, before)
+            self._planner.check(after)
+            self._choices = after
             changed = self._choices.changed(before)
         if changed:
             self._tell(changed)
         return changed
 
     def exclude(self, *, op_types: tuple[str, ...] = (), nodes: tuple[str, ...] = ()) -> None:
-        """Keep more out of engines, or let in again what is out.
+        """Keep more out of engines.
 
         Raises:
             PartitionError: a name or pattern that fits nothing in the network.
         """
+        more = Exclusion(op_types=op_types, nodes=nodes)
+        more.matches(self.graph)
+        self.update(exclude=_unique(self.choices.exclude | more))
+
+    def admit(self, *, op_types: tuple[str, ...] = (), nodes: tuple[str, ...] = ()) -> None:
+        """Take rules away that keep something out; the others stay."""
         now = self.choices.exclude
-        Exclusion(op_types=op_types, nodes=nodes).matches(self.graph)
-        op_types, nodes = _toggled(now.op_types, op_types), _toggled(now.nodes, nodes)
-        self.update(exclude=replace(now, op_types=op_types, nodes=nodes))
+        kept = {
+            "op_types": tuple(name for name in now.op_types if name not in op_types),
+            "nodes": tuple(name for name in now.nodes if name not in nodes),
+        }
+        self.update(exclude=replace(now, **kept))
 
     def observe(self, listener: Listener) -> Callable[[], None]:
         """Have a function told what changed, in the thread that changed it; a call that ends this.
@@ -376,6 +387,10 @@ def _checked(changes: dict[str, Any], before: Choices | None = None) -> Choices:
     return replace(before or Choices(), **changes)
 
 
-def _toggled(now: tuple[str, ...], names: tuple[str, ...]) -> tuple[str, ...]:
-    kept = tuple(name for name in now if name not in names)
-    return kept + tuple(name for name in names if name not in now)
+def _unique(rules: Exclusion) -> Exclusion:
+    return Exclusion(
+        tuple(dict.fromkeys(rules.op_types)),
+        tuple(dict.fromkeys(rules.nodes)),
+        tuple(dict.fromkeys(rules.tensors)),
+        tuple(dict.fromkeys(rules.subgraphs)),
+    )

@@ -1,0 +1,1 @@
+"""The parts of the Explorer: each shows a piece of a `State` and changes it by its public calls."""

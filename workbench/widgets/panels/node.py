@@ -1,0 +1,113 @@
+"""One node: what it is, and why it is where it is."""
+
+from __future__ import annotations
+
+import ipywidgets as ipw
+
+from workbench import markup
+from workbench.partitioning import Code, what_if, why_apart
+from workbench.widgets.comparing import layer_rows
+from workbench.widgets.desk import Desk, titled
+from workbench.widgets.profiles import words
+
+
+class NodePanel:
+    """Answers about the node that is typed or clicked: the verdict with its witness.
+
+    Attributes:
+        name: the node asked about.
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        """Nothing is asked yet."""
+        self.desk = desk
+        wide = ipw.Layout(flex="1")
+        self.name = ipw.Combobox(
+            placeholder="click a node, or type its name", continuous_update=False, layout=wide
+        )
+        self.other = ipw.Combobox(
+            placeholder="and why not in one engine with ...", continuous_update=False, layout=wide
+        )
+        self.answer = ipw.HTML()
+        self.worth = ipw.Button(
+            description="Which operator, if supported, would save most engines?",
+            layout=ipw.Layout(width="auto"),
+        )
+        self.table = ipw.HTML()
+        for field in (self.name, self.other):
+            field.observe(desk.on(self.refresh), "value")
+        self.worth.on_click(desk.on(self.what_if))
+        self.widget = titled(
+            "Why is this node where it is?",
+            ipw.HBox([self.name, self.other]),
+            self.answer,
+            self.worth,
+            self.table,
+        )
+
+    def names_changed(self) -> None:
+        """Offer the names of the graph."""
+        names = tuple(node.name for node in self.desk.state.graph.nodes[:5000])
+        self.name.options = self.other.options = names
+        self.table.value = ""
+
+    def ask(self, node: str) -> None:
+        """Ask about a node."""
+        self.name.value = node
+
+    def refresh(self) -> None:
+        """Answer for the present partition."""
+        state, name = self.desk.state, self.name.value.strip()
+        if not name or not state.ready:
+            self.answer.value = ""
+            return
+        if name not in state.graph.position:
+            hint = f"{name} is no node of the divided graph"
+            self.answer.value = markup.paragraph(hint, quiet=True)
+            return
+        found = state.explain(name)
+        lines = [f"<p><b>{markup.escaped(found.text, 1000)}</b></p>", self._about(name)]
+        other = self.other.value.strip()
+        if other in state.graph.position and other != name:
+            lines.append(markup.paragraph(why_apart(state.partition, name, other).text))
+        if found.code is Code.BELOW_MIN_SIZE:
+            lines.append(
+                markup.paragraph("Lower the threshold, or let its neighbours in, to change that.")
+            )
+        self.answer.value = f"<div class={markup.CLASS}>{''.join(lines)}</div>"
+
+    def _about(self, name: str) -> str:
+        state = self.desk.state
+        graph, node = state.graph, state.graph.node(name)
+        tensors = [
+            (kind, spec.name, spec.dtype, words(spec.shape) if spec.shape is not None else "?")
+            for kind, names in (("reads", node.reads), ("makes", node.makes))
+            for spec in map(graph.spec, names)
+        ]
+        rows = [(key, value) for key, value in node.attributes.items()]
+        parts = [
+            markup.paragraph(
+                f"{node.op_type}; stands for {', '.join(node.origin) or name}", quiet=True
+            ),
+            markup.table(("", "tensor", "type", "shape"), tensors),
+        ]
+        if rows:
+            parts.append(markup.folded("attributes", markup.table(("attribute", "value"), rows)))
+        built = state.built
+        if built is not None:
+            layers = [row for row in layer_rows(built) if name in str(row[-1]).split(", ")]
+            header = ("layer", "kind", "part", "precision", "µs", "stands for")
+            parts.append(markup.folded("layers it became", markup.table(header, layers)))
+        return "".join(parts)
+
+    def what_if(self) -> None:
+        """Say what supporting one more operator type would be worth."""
+        state = self.desk.state
+        found = what_if(state.plan, state.choices.threshold)
+        header = ("if it took", "nodes of it", "engines fewer", "nodes gained", "engines then")
+        rows = [(w.op_type, w.nodes, w.engines_fewer, w.nodes_gained, w.engines) for w in found]
+        self.table.value = (
+            markup.table(header, rows)
+            if rows
+            else markup.paragraph("No node is native because of what it is.", quiet=True)
+        )
