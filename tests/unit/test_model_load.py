@@ -201,6 +201,24 @@ class TestWeights:
         small = load(with_weight(raw_data=weights.tobytes()), limits=Limits(scan_bytes=1))
         assert "not looked through" in small.warnings[0]
 
+    @pytest.mark.parametrize(
+        ("made", "words"),
+        [
+            (proto([node("Relu", ["x"], ["y"])]), ()),
+            (
+                proto(
+                    [node("Unsqueeze", ["x", "a"], ["y"], "wide")], weights=[files.ints("a", 99)]
+                ),
+                ("Unsqueeze, node name: wide", "axis value: 99"),
+            ),
+            (proto([node("MatMul", ["x", "x"], ["y"], "odd")], [value("x", [2, 3])]), ("odd",)),
+        ],
+    )
+    def test_inputs_that_cannot_go_together_are_reported(self, made, words):
+        warnings = load(made.SerializeToString()).warnings
+        assert len(warnings) == (1 if words else 0)
+        assert all(word in warnings[0] for word in words)
+
     @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
     def test_ordinary_values_are_not_reported(self, dtype):
         info = np.finfo(dtype)

@@ -34,6 +34,7 @@ GOOD = relu().SerializeToString()
 BIG = conv().SerializeToString()
 WEIGHT = stored("w", np.ones((4, 3, 3, 3), np.float32))
 SIXTEEN = bytes(16)
+SIXTEEN_FLOATS = np.ones(16, np.float32)
 
 
 def _conv(**attributes):
@@ -158,6 +159,9 @@ EDGES = {
     "input twice": (
         proto([node("Relu", ["x"], ["y"])], [value("x", [1])] * 2).SerializeToString(),
         ["graph input x"]),
+    "output twice": (
+        proto([node("Relu", ["x"], ["y"])], outputs=[value("y", None)] * 2).SerializeToString(),
+        ["graph output y", "0 and 1"]),
     "initializer is an output": (
         proto([node("Relu", ["x"], ["w"], "a"), node("Conv", ["x", "w"], ["y"], "b")],
               weights=[WEIGHT]).SerializeToString(), ["tensor w", "node a"]),
@@ -232,6 +236,9 @@ ATTRIBUTES = {
     "block 2^32": (of_input("DepthToSpace", blocksize=1 << 32), ["blocksize has 4294967296"]),
     "sequence split 0": (
         of_input("SplitToSequence", [stored("s", np.array(0, np.int64))]), ["split is 0"]),
+    "transform of 0": (of_input("DFT", [ints("n", 0)]), ["dft_length is [0]"]),
+    "frame step 0": (of_input("STFT", [ints("n", 0), stored("w", SIXTEEN_FLOATS)]),
+        ["frame_step is [0]"]),
     "unknown attribute": (of_input("Relu", speed=3), ["ONNX's checker", "speed"]),
     "7 / 0": (_divide("Div", 7, 0), ["constant 0"]),
     "lowest / -1": (_divide("Div", -(1 << 63), -1), ["by -1"]),

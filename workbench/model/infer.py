@@ -75,6 +75,20 @@ def _run(model: onnx.ModelProto, values: bool) -> onnx.ModelProto:
         raise ModelError(f"shape inference refused the model: {words}; export it anew") from error
 
 
+def misfit(model: onnx.ModelProto) -> list[str]:
+    """A warning where inputs and attributes of a node cannot go together, in ONNX's own words.
+
+    Backends refuse such a network. It can be looked at all the same, and inference itself is not
+    always right, so this is no error.
+    """
+    try:
+        onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=few_values(model))
+    except Exception as error:
+        words = str(error).strip().removeprefix("[ShapeInferenceError] Inference error(s): ")
+        return [f"shapes that cannot be, which no backend may take: {shown(words, 300)}"]
+    return []
+
+
 def few_values(model: onnx.ModelProto) -> bool:
     """Whether following values is cheap: inference keeps every element of every list it meets."""
     total = 0

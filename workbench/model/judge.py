@@ -27,7 +27,7 @@ from workbench.model.checks.interface import check_interface
 from workbench.model.checks.structure import check_text, settle
 from workbench.model.checks.tensors import check_sparse, check_tensor, located
 from workbench.model.checks.values import odd_values
-from workbench.model.infer import few_values, inferred
+from workbench.model.infer import few_values, inferred, misfit
 from workbench.model.limits import Limits
 from workbench.model.payload import Filed, Held, Payload, array_of, mark_of, set_mark
 from workbench.model.wire import INLINE_BYTES, Cut, WireError, skeleton_of
@@ -113,6 +113,8 @@ def checked(
     model, words = _inferred(model, store, limits)
     warnings += words
     if thorough:
+        # Inference that has to be strict stops at operators nobody knows, which were told already.
+        warnings += [] if unknown else misfit(model)
         warnings += odd_values(located(model), store, limits)
     return model, warnings
 

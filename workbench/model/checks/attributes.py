@@ -203,6 +203,13 @@ def _range(seen: Seen) -> None:
         raise refusal(seen.node, "a step of 0 never ends")
 
 
+def _transform(seen: Seen) -> None:
+    length = seen.values(1)
+    if length is not None and np.any(length < 1):
+        what = "frame_step" if seen.node.op_type == "STFT" else "dft_length"
+        raise refusal(seen.node, f"{what} is {shown(np.ravel(length).tolist())}; must be above 0")
+
+
 def _cast(seen: Seen) -> None:
     to = ints_of(seen.node, "to")
     if to and not dtype_name(to[0]):
@@ -213,5 +220,5 @@ _RULES: dict[str, Callable[[Seen], None]] = {
     "Conv": _conv, "QLinearConv": _conv, "ConvInteger": _conv, "ConvTranspose": _conv,
     "Reshape": _reshape, "Transpose": _transpose, "Slice": _slice, "Resize": _resize,
     "Upsample": _resize, "SplitToSequence": _split_to_sequence, "Split": _split, "Div": _divide,
-    "Mod": _divide, "Range": _range, "Cast": _cast,
+    "Mod": _divide, "Range": _range, "Cast": _cast, "DFT": _transform, "STFT": _transform,
 }  # fmt: skip

@@ -75,6 +75,8 @@ def settle(graph: onnx.GraphProto, limit: int, outer: frozenset[str] = frozenset
             "allow more with Limits(nesting=...)"
         )
     warnings = _drop_weight_inputs(graph)
+    if not outer:
+        _refuse_twins((info.name for info in graph.output if info.name), "graph output")
     warnings += _name_nodes(graph)
     made = _producers(graph)
     _check_needs(graph, made, outer)
