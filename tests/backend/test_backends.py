@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from onnx import helper, numpy_helper
+from onnx import helper, numpy_helper, parser
 
 from workbench import backends
 from workbench.backends.base import BuildConfig, ShapeRange
 from workbench.errors import BackendError, BuildError, DataError, RunError
-from workbench.model import Model
+from workbench.model import Model, from_proto
 from workbench.partitioning import Code
 from workbench.testing import check_backend, checks, network, small_network
 
@@ -362,6 +362,40 @@ def test_overlapping_buffers_are_refused(name: str) -> None:
         x = np.ones((2, 3), np.float32)
         with pytest.raises(DataError, match="output buffer y shares memory with buffer x"):
             session.bind({"x": x, "y": x})
+
+
+LOWEST = """
+<ir_version: 8, opset_import: ["" : 17]>
+lowest (TYPE[N] a, TYPE[N] b, bool c) => (TYPE[N] q, TYPE[N] r, TYPE[N] i, TYPE[N] f)
+{
+  [div] q = Div(a, b)
+  [mod] r = Mod(a, b)
+  [minus] m = Constant <value = TYPE[1] {-1}>()
+  [fixed] f = Div(a, m)
+  [cond] i = If(c) <
+    then_branch = t () => (TYPE[N] o) { [inner] o = Div(a, b) },
+    else_branch = e () => (TYPE[N] o2) { [other] o2 = Add(a, b) }
+  >
+}
+"""
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int64"])
+def test_onnxruntime_survives_the_lowest_number_by_minus_one(dtype: str) -> None:
+    model = from_proto(parser.parse_model(LOWEST.replace("TYPE", dtype)))
+    lowest = np.iinfo(dtype).min
+    a = np.array([lowest, lowest, 7, -7, 7], dtype)
+    b = np.array([-1, 2, -1, 2, -3], dtype)
+    engine = backends.get("onnxruntime").build(model)
+    with engine.session() as session:
+        found = session.run({"a": a, "b": b, "c": np.array(True)})
+    quotients = np.array([lowest, lowest // 2, -7, -3, -2], dtype)
+    assert np.array_equal(found["q"], quotients)
+    assert np.array_equal(found["i"], quotients)
+    assert np.array_equal(found["r"], np.array([0, 0, 0, 1, -2], dtype))
+    assert np.array_equal(found["f"], np.array([lowest, lowest, -7, 7, -7], dtype))
+    origins = {name for node in engine.layers().nodes for name in node.origin}
+    assert origins == {node.name for node in model.graph.nodes}
 
 
 @pytest.mark.parametrize("name", FUSING)

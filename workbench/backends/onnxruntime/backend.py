@@ -8,6 +8,7 @@ from workbench.backends.base import BuildConfig
 from workbench.backends.gpus import devices
 from workbench.backends.machine import cpu
 from workbench.backends.onnxruntime import asking
+from workbench.backends.onnxruntime.dividing import guarded
 from workbench.backends.onnxruntime.engine import OnnxRuntimeEngine
 from workbench.backends.onnxruntime.library import DEVICES, NAME, library, settings, words
 from workbench.backends.onnxruntime.optimized import layer_graph, optimize
@@ -83,7 +84,7 @@ class OnnxRuntime:
         ranges = checked_ranges(graph.inputs, config.shapes)
         chosen = settings(config.optimization_level, config.options)
         progress(Event("build engine", f"{NAME}: {shown(graph.name)}"))
-        written = model.serialize()
+        written = guarded(model.serialize(), graph)
         try:
             content, proto = optimize(written, config.threads, chosen, self.device)
         except Exception as error:
