@@ -26,6 +26,16 @@ def test_a_fitting_array_is_passed_on_itself() -> None:
         assert checked_feeds({"x": array}, (X,), RANGE)["x"] is array
 
 
+class _Matrix(np.ndarray):
+    """Stands for `numpy.matrix`, which warns of itself."""
+
+
+def test_a_subclass_of_array_becomes_an_array() -> None:
+    ready = checked_feeds({"x": GOOD.view(_Matrix)}, (X,), {})["x"]
+    assert type(ready) is np.ndarray
+    assert np.shares_memory(ready, GOOD)
+
+
 def test_layouts_are_settled_without_changing_values_or_inputs() -> None:
     for array in (
         GOOD.astype(">f4"),

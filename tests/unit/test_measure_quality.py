@@ -41,6 +41,16 @@ def data(scores, labels):
 SCORES = [[4, 3, 2, 1], [1, 4, 3, 2], [1, 2, 4, 3], [3, 2, 1, 4], [1, 2, 3, 4]]
 
 
+def test_a_session_has_to_be_told_its_input():
+    class Session:
+        def run(self, feeds):
+            raise AssertionError
+
+    data = LabelledData.from_arrays(np.zeros((1, 2, 2), np.float32), np.zeros(1, int))
+    with pytest.raises(DataError, match="input="):
+        accuracy(Session(), data)
+
+
 def test_accuracy_counts_ranks():
     found = accuracy(Network(lambda x: x), data(SCORES, [0, 2, 1, 1, 0]), top=(1, 2, 3))
     assert found.hits == {

@@ -95,7 +95,7 @@ def checked_buffers(
                 f"buffer {shown(name)} is read-only but is an output; make it writeable"
             )
     _refuse_overlap(buffers, given_out)
-    return {name: _usual(buffers[name], spec) for name, spec in specs.items()}
+    return {name: _usual(np.asarray(buffers[name]), spec) for name, spec in specs.items()}
 
 
 def described(spec: TensorSpec) -> str:
@@ -150,7 +150,8 @@ def _array(value: object, spec: TensorSpec, kind: str) -> np.ndarray:
             f"{kind} {shown(spec.name)} is a masked array; fill the holes first with .filled(value)"
         )
     if isinstance(value, np.ndarray):
-        return value
+        # A subclass may mean something else by its operators, as `numpy.matrix` does.
+        return value if type(value) is np.ndarray else np.asarray(value)
     if isinstance(value, np.generic) and kind == "input":
         return np.asarray(value)
     raise DataError(

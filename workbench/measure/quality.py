@@ -50,7 +50,8 @@ def accuracy(
         data: what to run, in order.
         batch: samples a run; the last batch is filled up with copies of its last sample, whose
             results are dropped, so engines of one fixed batch work.
-        input: name of the input the pictures go to; an engine with one input needs none.
+        input: name of the input the pictures go to; an engine with one input needs none, a session
+            always does.
         output: name of the scores, shape (n, classes); a network with one output needs none.
         top: each k; one that is not below the number of classes is left out, unless it is 1.
         progress: told of each batch.
@@ -67,6 +68,8 @@ def accuracy(
     hits: dict[int, list[bool]] = {}
     classes = nonfinite = ties = done = 0
     with _opened(session, input) as (runs, name):
+        if not name:
+            raise DataError("say with input= to which input the pictures go, or give an engine")
         for pictures, labels in data.batches(batch):
             _step(progress, cancel, "measure accuracy", done, len(data))
             scores = _scores(runs.run({name: _filled(pictures, batch)}), output, len(labels), batch)
