@@ -17,6 +17,9 @@ from workbench.widgets.state import State
 EXPECTED = (WorkbenchError, ValueError, TypeError, OSError, RuntimeError)
 """Errors whose message is meant for the user; others also show where they came from."""
 
+UNSET = ""
+"""Stands for None in a selection, where None would mean that nothing is selected."""
+
 
 class Desk:
     """The state, a line for errors, and a guard that keeps every callback from failing unseen.
@@ -91,6 +94,11 @@ def titled(title: str, *children: ipw.Widget) -> ipw.VBox:
     box = ipw.VBox([head, *children])
     box.add_class("workbench-group")
     return box
+
+
+def wide() -> ipw.Layout:
+    """A layout of its own, as wide as there is room: a layout that is shared hides with others."""
+    return ipw.Layout(width="100%")
 
 
 def split(text: str) -> tuple[str, ...]:

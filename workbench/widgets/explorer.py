@@ -83,8 +83,8 @@ class Explorer:
 
     def _assembled(self) -> ipw.VBox:
         controls = [
-            self.network, self.partition, self.building, self.precision, self.exclusion,
-            self.profile, self.settings,
+            self.partition, self.building, self.precision, self.exclusion, self.profile,
+            self.settings,
         ]  # fmt: skip
         left = ipw.VBox([panel.widget for panel in controls])
         left.add_class("workbench-controls")
@@ -93,7 +93,7 @@ class Explorer:
         body = ipw.HBox([left, right])
         body.add_class("workbench-body")
         hidden = f"<style>.{self._token}{{display:none}}</style>"
-        whole = ipw.VBox([ipw.HTML(_style() + hidden), self.desk.widget, body])
+        whole = ipw.VBox([ipw.HTML(_style() + hidden), self.desk.widget, self.network.widget, body])
         whole.add_class("workbench-explorer")
         return whole
 

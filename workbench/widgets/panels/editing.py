@@ -13,9 +13,8 @@ from workbench.partitioning import Exclusion
 from workbench.text import shown
 from workbench.widgets import profiles
 from workbench.widgets.choices import PRECISIONS
-from workbench.widgets.desk import Desk, split, titled
+from workbench.widgets.desk import UNSET, Desk, split, titled, wide
 
-_WIDE = ipw.Layout(width="100%")
 _LABEL = {"description_width": "90px"}
 
 
@@ -30,7 +29,7 @@ class PrecisionPanel:
             style={"button_width": "66px"},
         )
         self.exact = ipw.Text(
-            placeholder="stay in FP32: Softmax, /head/*", continuous_update=False, layout=_WIDE
+            placeholder="stay in FP32: Softmax, /head/*", continuous_update=False, layout=wide()
         )
         self.precision.observe(desk.on(self._choose), "value")
         self.exact.observe(desk.on(self._choose_exact), "value")
@@ -67,7 +66,7 @@ class ExclusionPanel:
         self.add = ipw.Button(description="Keep out", layout=ipw.Layout(width="80px"))
         self.add.on_click(desk.on(self.keep_out))
         self.name.observe(desk.on(self.keep_out), "value")
-        self.this = ipw.Button(layout=_WIDE)
+        self.this = ipw.Button(layout=wide())
         self.this.on_click(desk.on(self.toggle_selected))
         self.kept = ipw.HBox(layout=ipw.Layout(flex_flow="row wrap"))
         self.widget = titled(
@@ -161,7 +160,7 @@ class ProfilePanel:
         if self.fields.keys() != ranges.keys():
             self.fields = {name: self._made() for name in ranges}
             self.rows.children = [
-                ipw.VBox([ipw.HTML(markup.paragraph(name)), ipw.HBox(list(fields))])
+                ipw.VBox([ipw.HTML(markup.paragraph(f"{name}: min, opt, max")), ipw.HBox(fields)])
                 for name, fields in self.fields.items()
             ]
         for name, fields in self.fields.items():
@@ -191,12 +190,12 @@ class SettingsPanel:
             "native": ipw.Dropdown(description="Rest by", options=names),
             "optimization_level": ipw.Dropdown(
                 description="Level",
-                options=[("the backend's own", None), *((str(i), i) for i in range(6))],
+                options=[("the backend's own", UNSET), *((str(i), i) for i in range(6))],
             ),
             "threads": ipw.BoundedIntText(description="CPU threads", min=1, max=4096),
             "workspace_bytes": ipw.Dropdown(
                 description="Workspace",
-                options=[("the backend's own", None)]
+                options=[("the backend's own", UNSET)]
                 + [(f"{2**i} MiB", 2 ** (i + 20)) for i in (6, 8, 10, 12)],
             ),
             "timeout": ipw.BoundedFloatText(description="Time limit s", min=1, max=1e6),
@@ -207,7 +206,7 @@ class SettingsPanel:
         for name, widget in self.fields.items():
             if not isinstance(widget, ipw.Checkbox):
                 widget.style = _LABEL
-            widget.layout = _WIDE
+            widget.layout = wide()
             widget.observe(desk.on(partial(self._choose, name)), "value")
         rest = [self.fields[name] for name in list(self.fields)[2:]]
         folded = ipw.Accordion([ipw.VBox(rest)], titles=("Build settings",), selected_index=None)
@@ -218,13 +217,16 @@ class SettingsPanel:
 
     def _choose(self, name: str) -> None:
         if not self._settling:
-            self.desk.state.update(**{name: self.fields[name].value})
+            value = self.fields[name].value
+            self.desk.state.update(**{name: None if value == UNSET else value})
 
     def choices_changed(self) -> None:
         """Show what is chosen."""
         for name, widget in self.fields.items():
             value = getattr(self.desk.state.choices, name)
-            if value is not None or isinstance(widget, ipw.Dropdown):
+            if isinstance(widget, ipw.Dropdown):
+                widget.value = UNSET if value is None else value
+            elif value is not None:
                 widget.value = value
 
     def reported(self, reports: tuple[backends.Report, ...]) -> None:

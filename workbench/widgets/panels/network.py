@@ -6,7 +6,7 @@ import ipywidgets as ipw
 
 from workbench import markup, zoo
 from workbench.text import plural
-from workbench.widgets.desk import Desk, titled
+from workbench.widgets.desk import Desk
 from workbench.widgets.opening import DIGITS, usual_data
 
 NO_DATA = "none"
@@ -18,34 +18,30 @@ class NetworkPanel:
     def __init__(self, desk: Desk) -> None:
         """The present network and data."""
         self.desk = desk
-        wide = ipw.Layout(width="100%")
         self.model = ipw.Combobox(
             options=zoo.names(),
             placeholder="file.onnx, or a network of the zoo",
             continuous_update=False,
-            layout=wide,
+            description="Network",
+            layout=ipw.Layout(flex="2 1 260px"),
         )
-        self.model.tooltip = "Path of an ONNX file, or a network of the zoo"
         self.data = ipw.Combobox(
             options=(NO_DATA, *DIGITS),
             placeholder="none, digits, a folder or an .npz file",
             continuous_update=False,
-            layout=wide,
+            description="Data",
+            layout=ipw.Layout(flex="1 1 220px"),
         )
         self.about = ipw.HTML()
         self._open = ipw.Button(description="Open", icon="folder-open")
         self._open.on_click(desk.on(self.open))
         self._use = ipw.Button(description="Use data")
         self._use.on_click(desk.on(self.use_data))
-        self.widget = titled(
-            "Network and data",
-            ipw.Label("Network"),
-            self.model,
-            ipw.Label("Labelled data, for accuracy and INT8"),
-            self.data,
-            ipw.HBox([self._open, self._use]),
-            self.about,
+        row = ipw.HBox(
+            [self.model, self.data, self._open, self._use], layout=ipw.Layout(flex_flow="row wrap")
         )
+        self.widget = ipw.VBox([row, self.about])
+        self.widget.add_class("workbench-group")
 
     def open(self) -> None:
         """Turn to the network typed in; the zoo's digit networks bring their data."""
@@ -73,8 +69,8 @@ class NetworkPanel:
         inputs = ", ".join(
             f"{spec.name} {'x'.join(map(str, spec.shape or ()))}" for spec in graph.inputs[:4]
         )
-        lines = [f"{plural(len(graph.nodes), 'node')}; inputs {inputs}"]
+        first = f"{plural(len(graph.nodes), 'node')}, inputs {inputs}"
         if state.data is not None:
-            lines.append(f"{plural(len(state.data), 'labelled sample')}")
-        lines += state.model.warnings[:3]
+            first += f"; {plural(len(state.data), 'labelled sample')} for accuracy and calibration"
+        lines = [first, *state.model.warnings[:3]]
         self.about.value = "".join(markup.paragraph(line, quiet=True) for line in lines)

@@ -12,7 +12,7 @@ from workbench.partitioning import PRESETS, CurvePoint
 from workbench.partitioning.grouping import POLICIES
 from workbench.text import plural
 from workbench.widgets.curve import curve_svg
-from workbench.widgets.desk import Desk, titled
+from workbench.widgets.desk import UNSET, Desk, titled, wide
 from workbench.widgets.display import amount
 
 AUTOMATIC = "TensorRT parser, or the newest table"
@@ -30,28 +30,30 @@ class PartitionPanel:
         """The present choices."""
         self.desk = desk
         self._settling = False
-        wide, label = ipw.Layout(width="100%"), {"description_width": "64px"}
+        label = {"description_width": "72px"}
         self.source = ipw.Dropdown(
             description="Source",
-            options=[(AUTOMATIC, None), *((name, name) for name in backends.sources())],
-            layout=wide,
+            options=[(AUTOMATIC, UNSET), *((name, name) for name in backends.sources())],
+            layout=wide(),
             style=label,
         )
-        self.policy = ipw.Dropdown(description="Policy", options=POLICIES, layout=wide, style=label)
+        self.policy = ipw.Dropdown(
+            description="Policy", options=POLICIES, layout=wide(), style=label
+        )
         self.preset = ipw.Dropdown(
             description="Preset",
-            options=[(OWN, None), *((rule.title, name) for name, rule in PRESETS.items())],
-            layout=wide,
+            options=[(OWN, UNSET), *((rule.title, name) for name, rule in PRESETS.items())],
+            layout=wide(),
             style=label,
         )
         self.slider = ipw.SelectionSlider(
             options=[("3", 3)], value=3, readout=False, continuous_update=False,
-            layout=ipw.Layout(width="100%", margin="0"),
+            layout=ipw.Layout(width="auto"),
         )  # fmt: skip
         self.slider.add_class("workbench-threshold")
         self.exact = ipw.BoundedIntText(
             value=3, min=1, max=10**9, description="Threshold", style=label,
-            layout=ipw.Layout(width="150px"),
+            layout=ipw.Layout(width="160px"),
         )  # fmt: skip
         self.advice = ipw.Button(layout=ipw.Layout(width="auto"))
         self.curve = ipw.HTML()
@@ -60,14 +62,14 @@ class PartitionPanel:
         self._listen()
         self.widget = titled(
             "Partition",
-            self.source,
-            self.asked,
-            self.policy,
-            self.preset,
             ipw.HBox([self.exact, self.advice]),
             self.curve,
             self.slider,
             self.summary,
+            self.policy,
+            self.preset,
+            self.source,
+            self.asked,
         )
 
     def _listen(self) -> None:
@@ -80,8 +82,9 @@ class PartitionPanel:
 
     def _choosing(self, name: str, widget: Any) -> Callable[[Any], None]:
         def choose() -> None:
-            if getattr(self.desk.state.choices, name) != widget.value:
-                self.desk.state.update(**{name: widget.value})
+            value = None if widget.value == UNSET else widget.value
+            if getattr(self.desk.state.choices, name) != value:
+                self.desk.state.update(**{name: value})
 
         return self.desk.on(choose)
 
@@ -103,7 +106,8 @@ class PartitionPanel:
     def choices_changed(self) -> None:
         """Show what is chosen, without asking anybody."""
         now = self.desk.state.choices
-        self.source.value, self.policy.value, self.preset.value = now.source, now.policy, now.preset
+        self.policy.value = now.policy
+        self.source.value, self.preset.value = now.source or UNSET, now.preset or UNSET
         self.exact.value = now.threshold
 
     def refresh(self) -> None:

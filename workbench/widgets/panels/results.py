@@ -19,7 +19,7 @@ from workbench.widgets.comparing import layer_rows, side_by_side
 from workbench.widgets.desk import Desk
 
 PLOTS = ("latency", "accuracy", "trade-off", "layers by time", "threshold curve")
-_TEMPLATE = "minmax(12em,2fr) 4.5em 4.5em minmax(9em,1.2fr) 4.5em 8em minmax(8em,1fr) 4.5em 4.5em"
+_TEMPLATE = "2fr 4.8em 4em 1.8fr 3.6em 1.2fr 1.5fr 3.6em 3.6em"
 
 
 class ResultsPanel:
