@@ -91,7 +91,10 @@ class Worker:
             CancelledError: `cancel` was set.
             WorkbenchError: `target` raised one; it comes through as it was.
             WorkerError: `target` raised something else; the message names it.
+            ValueError: a time limit that is not above 0.
         """
+        if timeout is not None and not timeout > 0:
+            raise ValueError(f"timeout is {timeout}; must be above 0 seconds, or None for no limit")
         with self._lock:
             process = self._start()
             wait = _Wait(timeout, cancel)

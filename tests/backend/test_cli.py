@@ -174,21 +174,34 @@ def test_study_goes_on_after_an_interruption(tmp_path: Path):
     out = tmp_path / "study"
     words = ["study", "digits_resnet", "digits_inception", *SMALL, "--out", str(out)]
     command = [sys.executable, "-m", "workbench.cli", *words, "--batches", "1,2,4,8"]
-    first = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     journal = out / "journal.jsonl"
-    deadline = time.monotonic() + 120
-    while not (journal.exists() and journal.read_bytes().count(b"\n") > 3):
-        assert time.monotonic() < deadline
-        assert first.poll() is None
-        time.sleep(0.05)
-    first.send_signal(signal.SIGINT)
-    _, errors = first.communicate(timeout=20)
-    assert first.returncode == 130
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stderr=pipe, stdout=pipe, text=True) as first:
+        deadline = time.monotonic() + 120
+        while not (journal.exists() and journal.read_bytes().count(b"\n") > 3):
+            assert time.monotonic() < deadline
+            assert first.poll() is None
+            time.sleep(0.05)
+        first.send_signal(signal.SIGINT)
+        _, errors = first.communicate(timeout=20)
+    assert first.returncode == 130, errors
     assert "interrupted" in errors
     kept = journal.read_bytes()
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert journal.read_bytes().startswith(kept[: kept.rindex(b"\n") + 1])
     assert "digits_inception · batch 8" in done.stdout
+
+
+def test_an_interruption_after_the_end_changes_nothing():
+    # Libraries are torn down after `main`; an exit handler stands for one that takes its time.
+    lines = (
+        "import atexit, os, signal",
+        "from workbench.cli import main",
+        "atexit.register(os.kill, os.getpid(), signal.SIGINT)",
+        "raise SystemExit(main(['inspect', '--zoo']))",
+    )
+    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_doctor_tries_rather_than_lists(capsys: pytest.CaptureFixture[str]):
@@ -198,6 +211,58 @@ def test_doctor_tries_rather_than_lists(capsys: pytest.CaptureFixture[str]):
     assert found["openvino"]["can"] == ["capability", "build", "run"]
     tensorrt = found["tensorrt"]
     assert tensorrt["usable"] or (tensorrt["why_not"] and tensorrt["remedy"])
+
+
+def test_everything_asked_for_is_in_the_json(capsys: pytest.CaptureFixture[str], mixed: str):
+    status, out, _ = run(capsys, "inspect", "--zoo", "--json")
+    assert status == 0
+    assert {"digits_resnet", "resnet50"} <= {info["name"] for info in json.loads(out)}
+    status, out, _ = run(capsys, "inspect", mixed, "--json")
+    assert json.loads(out)["warnings"] == []
+    questions = ("--why", "det", "--apart", "first", "last", "--what-if")
+    status, out, _ = run(capsys, "plan", mixed, "--source", "tensorrt-11.1", *questions, "--json")
+    found = json.loads(out)
+    assert found["why"]["node"] == "det"
+    assert found["apart"]["text"]
+    assert found["what_if"][0]["op_type"] == "Det"
+
+
+@pytest.mark.parametrize("words", [("--seconds", "-1"), ("--timeout", "0"), ("--threads", "nan")])
+def test_numbers_out_of_range_are_told(capsys: pytest.CaptureFixture[str], words: tuple[str, str]):
+    with pytest.raises(SystemExit) as stopped:
+        main(["run", "digits_resnet", *words])
+    assert stopped.value.code == 2
+    assert f"{words[0]}: {words[1]} is no " in capsys.readouterr().err
+
+
+def test_inputs_of_no_use_are_named(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    bad, nan = tmp_path / "bad.npy", tmp_path / "nan.npy"
+    bad.write_text("no array")
+    np.save(nan, np.full((1, 1, 16, 16), np.nan, np.float32))
+    command = ("run", "digits_resnet", "--seconds", "0", "--input")
+    status, _, err = run(capsys, *command, f"image={bad}")
+    assert (status, "bad.npy: not an array" in err) == (1, True)
+    status, _, err = run(capsys, *command, f"image={nan}")
+    assert (status, "input image: 256 of 256 values NaN" in err) == (0, True)
+
+
+def test_any_terminal_will_do():
+    command = [sys.executable, "-m", "workbench.cli", "run", "digits_resnet", "--seconds", "0.01"]
+    settings = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, capture_output=True, text=True, env=settings, check=True)
+    assert "latency" in done.stdout
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_warning_is_a_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "file").write_text("x")
+    monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "file"))
+    status, _, err = run(capsys, "build", "digits_resnet")
+    assert status == 0
+    assert all(line.startswith("workbench: warning: cache ") for line in err.splitlines())
+    assert "is not kept" in err
 
 
 @pytest.mark.parametrize(

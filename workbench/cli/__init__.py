@@ -7,9 +7,13 @@ message says why, 2 wrong usage, 130 interrupted.
 from __future__ import annotations
 
 import argparse
+import atexit
 import importlib
+import io
 import os
+import signal
 import sys
+import warnings
 from collections.abc import Sequence
 
 from workbench.cli import options
@@ -19,10 +23,13 @@ from workbench.text import shown
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit status."""
-    given = parser().parse_args(arguments)
+    _prepare()
     try:
+        given = parser().parse_args(arguments)
         command = importlib.import_module(f"workbench.cli.{given.command}")
-        return command.run(given) or 0
+        with warnings.catch_warnings():
+            warnings.showwarning = _told
+            return command.run(given) or 0
     except BrokenPipeError:
         # The reader of our output went away (`workbench plan ... | head`): not an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -33,6 +40,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (WorkbenchError, ValueError, OSError) as error:
         print(f"workbench: {shown(error, 4000)}", file=sys.stderr)
         return 1
+
+
+def _prepare() -> None:
+    """Settle what a terminal, a pipe and a signal at the very end may do to the answer."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that cannot show a character gets its number, not an error.
+            stream.reconfigure(errors="backslashreplace")
+    if os.name == "posix":
+        # Python gives SIGINT back to the system before it tears libraries down, which takes long
+        # enough to be hit: work that is done would end as if it had been killed.
+        atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
+
+
+def _told(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: object = None,
+    line: str | None = None,
+) -> None:
+    """A warning as one line without the place in the source that gave it."""
+    print(f"workbench: warning: {shown(message, 4000)}", file=sys.stderr)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
 from workbench import model as models
 from workbench import zoo
@@ -14,8 +15,8 @@ from workbench.text import aligned, listed, plural, shown
 
 def run(given: argparse.Namespace) -> int:
     """Print the zoo, or one model."""
-    if given.zoo or not given.model:
-        print(_zoo_table())
+    if given.zoo or given.model is None:
+        _zoo(given)
         return 0
     model = common.open_model(given.model, seed=given.seed)
     if given.shape or given.batch != 1:
@@ -23,7 +24,12 @@ def run(given: argparse.Namespace) -> int:
     numbers = models.statistics(model)
     if given.json:
         common.print_json(
-            {"name": model.name, "opsets": models.opset_report(model), "statistics": numbers}
+            {
+                "name": model.name,
+                "opsets": models.opset_report(model),
+                "warnings": model.warnings,
+                "statistics": numbers,
+            }
         )
         return 0
     _summary(model, numbers)
@@ -72,7 +78,15 @@ def _shapes(model: Model, names: tuple[str, ...]) -> str:
     return " ".join(_spec(model.graph.spec(name)) for name in names if name)
 
 
-def _zoo_table() -> str:
+def _zoo(given: argparse.Namespace) -> None:
+    every = [zoo.info(name) for name in zoo.names()]
+    if given.json:
+        common.print_json(every)
+    else:
+        print(_zoo_table(every))
+
+
+def _zoo_table(every: Sequence[zoo.Info]) -> str:
     rows = [
         (
             info.name,
@@ -80,6 +94,6 @@ def _zoo_table() -> str:
             common.amount(info.parameters),
             "trained" if info.trained else "random weights",
         )
-        for info in map(zoo.info, zoo.names())
+        for info in every
     ]
     return aligned(("name", "network", "parameters", "weights"), rows)

@@ -3,16 +3,50 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
+
+from workbench.text import shown
 
 Parser = argparse.ArgumentParser
 
 
 def count(text: str) -> int:
     """A whole number from 1, as an argument type."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is below 1")
+    return _whole(text, 1)
+
+
+def seed(text: str) -> int:
+    """A whole number from 0, as an argument type."""
+    return _whole(text, 0)
+
+
+def _whole(text: str, low: int) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = low - 1
+    if value < low:
+        raise argparse.ArgumentTypeError(f"{shown(text)} is no whole number from {low}")
+    return value
+
+
+def seconds(text: str) -> float:
+    """A finite number from 0, as an argument type."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{shown(text)} is no number of seconds from 0")
+    return value
+
+
+def limit(text: str) -> float:
+    """A finite number above 0, as an argument type."""
+    value = seconds(text)
+    if not value:
+        raise argparse.ArgumentTypeError(f"{shown(text)} is no number of seconds above 0")
     return value
 
 
@@ -48,7 +82,7 @@ def shapes(command: Parser) -> None:
         metavar="INPUT=1x3x224x224",
         help="the whole shape of one input; can be given again",
     )
-    command.add_argument("--seed", type=int, help="seed of a random zoo network (0)")
+    command.add_argument("--seed", type=seed, help="seed of a random zoo network (0)")
 
 
 def inspecting(command: Parser) -> None:
@@ -113,7 +147,7 @@ def building(command: Parser) -> None:
     group.add_argument("--backend", default="openvino", help="what builds engines (openvino)")
     group.add_argument("--native", default="onnxruntime", help="what runs the rest (onnxruntime)")
     group.add_argument("--threads", type=count, default=1, help="CPU threads an engine may use (1)")
-    group.add_argument("--timeout", type=float, metavar="SECONDS", help="limit for one engine")
+    group.add_argument("--timeout", type=limit, metavar="SECONDS", help="limit for one engine")
     group.add_argument("--strict", action="store_true", help="fail where an engine cannot be built")
     group.add_argument(
         "--no-cache", action="store_true", help="neither read nor write cached plans"
@@ -140,7 +174,7 @@ def running(command: Parser) -> None:
         "--reference", metavar="BACKEND", help="also run the whole model there and compare"
     )
     group.add_argument(
-        "--seconds", type=float, default=1.0, help="time spent on measuring latency (1; 0: none)"
+        "--seconds", type=seconds, default=1.0, help="time spent on measuring latency (1; 0: none)"
     )
 
 
@@ -164,7 +198,7 @@ def data(command: Parser) -> None:
 def studying(command: Parser) -> None:
     """What a study compares."""
     command.add_argument("models", metavar="MODEL", nargs="+", help="ONNX files or zoo networks")
-    command.add_argument("--seed", type=int, help="seed of random zoo networks (0)")
+    command.add_argument("--seed", type=seed, help="seed of random zoo networks (0)")
     command.add_argument(
         "--thresholds", type=counts, default=(1, 3, 5, 10), metavar="A,B", help="1,3,5,10"
     )
@@ -173,7 +207,7 @@ def studying(command: Parser) -> None:
     command.add_argument("--native", default="onnxruntime", help="what runs the rest")
     command.add_argument("--threads", type=count, default=1)
     command.add_argument(
-        "--seconds", type=float, default=2.0, help="measuring time a configuration"
+        "--seconds", type=seconds, default=2.0, help="measuring time a configuration"
     )
     command.add_argument("--out", type=Path, default=Path("out/study"), metavar="FOLDER")
     command.add_argument("--format", choices=("csv", "parquet", "json"), default="csv")

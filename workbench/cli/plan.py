@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
+from typing import Any
 
 from workbench.cli import common
 from workbench.partitioning import Code, Partition, Plan, explain, what_if, why_apart
@@ -16,13 +17,13 @@ def run(given: argparse.Namespace) -> int:
     made = common.planned(model, given)
     partition = partition_of(made, given)
     if given.json:
-        common.print_json(_as_json(made, partition))
+        common.print_json(_as_json(made, partition) | _answers(made, partition, given))
     elif given.why or given.apart or given.what_if:
         _answer(made, partition, given)
     else:
         _summary(made, partition)
-        if given.nodes:
-            print("\n" + _node_table(partition))
+    if given.nodes and not given.json:
+        print("\n" + _node_table(partition))
     if given.figure:
         _draw(made, given)
     return 0
@@ -88,13 +89,25 @@ def _node_table(partition: Partition) -> str:
     return aligned(("node", "operator", "engine", "verdict", "reason"), rows)
 
 
-def _answer(made: Plan, partition: Partition, given: argparse.Namespace) -> None:
+def _answers(made: Plan, partition: Partition, given: argparse.Namespace) -> dict[str, Any]:
+    """The answers to the questions asked, by the name of the option."""
+    found: dict[str, Any] = {}
     if given.why:
-        print(explain(partition, given.why).text)
+        found["why"] = explain(partition, given.why)
     if given.apart:
-        print(why_apart(partition, *given.apart).text)
+        found["apart"] = why_apart(partition, *given.apart)
     if given.what_if:
-        found = what_if(made, partition.min_subgraph_size)
+        found["what_if"] = what_if(made, partition.min_subgraph_size)
+    return found
+
+
+def _answer(made: Plan, partition: Partition, given: argparse.Namespace) -> None:
+    answers = _answers(made, partition, given)
+    for question in ("why", "apart"):
+        if question in answers:
+            print(answers[question].text)
+    if "what_if" in answers:
+        found = answers["what_if"]
         rows = [(w.op_type, w.nodes, w.engines_fewer, w.nodes_gained, w.engines) for w in found]
         header = ("if it took", "nodes of it", "engines fewer", "nodes gained", "engines then")
         print(aligned(header, rows) if rows else "no node is native because of what it is")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,9 @@ def run(given: argparse.Namespace) -> int:
     with engine.session() as session:
         outputs = session.run(feeds)
         print(_output_table(outputs))
+        # A backend may hide either from the other: OpenVINO's Relu makes 0 of NaN.
+        _tell_odd("input", feeds)
+        _tell_odd("output", outputs)
         if given.out:
             np.savez(given.out, allow_pickle=False, **outputs)
             print(f"wrote {given.out}")
@@ -60,7 +64,7 @@ def _feeds(engine: Engine, given: argparse.Namespace) -> dict[str, np.ndarray]:
     feeds = {}
     for spec in engine.inputs:
         if spec.name in files:
-            feeds[spec.name] = np.load(files.pop(spec.name), allow_pickle=False)
+            feeds[spec.name] = _array(files.pop(spec.name))
             continue
         shape = [dim if isinstance(dim, int) else given.batch for dim in spec.shape or ()]
         feeds[spec.name] = random.standard_normal(shape).astype(spec.dtype)
@@ -70,6 +74,29 @@ def _feeds(engine: Engine, given: argparse.Namespace) -> dict[str, np.ndarray]:
             + ", ".join(shown(spec.name) for spec in engine.inputs)
         )
     return feeds
+
+
+def _array(path: str) -> np.ndarray:
+    try:
+        found = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        words = error.strerror if isinstance(error, OSError) else None
+        raise DataError(
+            f"--input {shown(path)}: {words or 'not an array that numpy.save wrote'}; "
+            "give a .npy file of numbers"
+        ) from error
+    if not isinstance(found, np.ndarray):
+        found.close()
+        raise DataError(f"--input {shown(path)}: an archive of arrays; give one .npy file")
+    return found
+
+
+def _tell_odd(kind: str, arrays: Mapping[str, np.ndarray]) -> None:
+    for name, array in arrays.items():
+        if array.dtype.kind in "fc":
+            odd = int(array.size - np.isfinite(array).sum())
+            if odd:
+                common.note(f"{kind} {shown(name)}: {odd} of {array.size} values NaN or infinite")
 
 
 def _named(text: str) -> tuple[str, str]:
