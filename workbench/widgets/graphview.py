@@ -1,0 +1,417 @@
+"""`GraphView`: the widget with two linked pictures of a network.
+
+Python owns meaning: the scene, colours, words. The browser owns what is looked at. Traits whose
+name starts with an underscore are the wire between the two; the page redraws when `_rev` changes.
+Callbacks may come on any thread (JupyterLab runs some in a subshell), so one lock guards a view.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import uuid
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import anywidget
+import traitlets
+
+from workbench.errors import CancelledError, GraphError, WorkbenchError
+from workbench.graph import Graph
+from workbench.partitioning import Partition
+from workbench.progress import Cancel
+from workbench.text import listed, plural, shown
+from workbench.widgets import export
+from workbench.widgets.scene import (
+    Scene,
+    Subject,
+    details_json,
+    left_groups,
+    names_json,
+    paint_json,
+    scene_of,
+)
+from workbench.widgets.scene_overlay import Overlay
+from workbench.widgets.scene_palette import css_text
+from workbench.widgets.scene_pane import pane_json
+
+LARGE = 8_000
+"""From this many nodes on a scene is made on a thread of its own."""
+
+SCRIPTS = ("graph_dom.js", "graph_pane.js", "graph_hands.js", "graph_panel.js", "graph_view.js")
+
+_SAME: Any = object()
+
+
+@cache
+def static(name: str) -> str:
+    """A file of the front end."""
+    return (resources.files("workbench.widgets") / "static" / name).read_text("utf-8")
+
+
+@cache
+def script() -> str:
+    """The front end as one script, without the line that makes it a module."""
+    return "\n".join(static(name) for name in SCRIPTS)
+
+
+@cache
+def styles() -> str:
+    """The style sheet, colours of the palette included."""
+    return static("graph.css") + css_text()
+
+
+class GraphView(anywidget.AnyWidget):
+    """A network and what became of it, side by side and linked.
+
+    On the left the original, engines as coloured regions; on the right the fused network, engines
+    as boxes that open and close. Selecting something marks its counterparts in the other.
+
+    Attributes:
+        selection: names of the selected original nodes; both ways.
+        overlay: what the colours show: ``partition``, ``reason``, ``precision``, ``bytes`` or the
+            name of an overlay given; both ways.
+        opened_blocks: keys of the blocks shown open on the left.
+        opened_engines: names of the first original nodes of the engines shown open on the right.
+        theme: ``auto`` follows the page.
+        height: of the pictures, in pixels.
+        rendered: revision of the scene that the page has drawn.
+    """
+
+    _esm = script() + "\nexport default { render: renderGraphView };\n"
+    _css = styles()
+
+    _names = traitlets.Dict().tag(sync=True)
+    _left = traitlets.Dict().tag(sync=True)
+    _right = traitlets.Dict().tag(sync=True)
+    _paint = traitlets.Dict().tag(sync=True)
+    _details = traitlets.Dict().tag(sync=True)
+    _marked = traitlets.List(traitlets.Int()).tag(sync=True)
+    _rev = traitlets.Int(0).tag(sync=True)
+    _busy = traitlets.Unicode("").tag(sync=True)
+    _notice = traitlets.Unicode("").tag(sync=True)
+    _twin = traitlets.Unicode("").tag(sync=True)
+
+    overlay = traitlets.Unicode("partition").tag(sync=True)
+    theme = traitlets.Enum(("auto", "light", "dark"), "auto").tag(sync=True)
+    height = traitlets.Int(560, min=240, max=4000).tag(sync=True)
+    rendered = traitlets.Int(0).tag(sync=True)
+    selection = traitlets.Tuple()
+    opened_blocks = traitlets.Tuple()
+    opened_engines = traitlets.Tuple()
+
+    def __init__(
+        self,
+        original: Graph,
+        derived: Graph | None = None,
+        partition: Partition | None = None,
+        *,
+        overlays: Mapping[str, Overlay] | None = None,
+        overlay: str = "partition",
+        fold: bool | None = None,
+        theme: str = "auto",
+        height: int = 560,
+    ) -> None:
+        """A view of a graph.
+
+        Args:
+            original: the network.
+            derived: layers of engines, each with its origin, e.g. `Hybrid.layers()`; without it
+                the right side shows the partition.
+            partition: the division of `original`.
+            overlays: values by node to colour by, under the names of the menu.
+            overlay: the one to begin with.
+            fold: whether repeated blocks start as one box; default from 400 nodes on.
+            theme: ``light``, ``dark`` or ``auto``.
+            height: of the pictures, in pixels.
+
+        Raises:
+            GraphError: a partition of another graph.
+            ValueError: an overlay that is not there.
+        """
+        subject = Subject(original, derived, partition, overlays)
+        self._lock = threading.RLock()
+        self._subject = subject
+        self._blocks = left_groups(original, fold)
+        self._scene: Scene | None = None
+        self._work: _Work | None = None
+        self._twins: list[Any] = []
+        self._timer: threading.Timer | None = None
+        super().__init__(theme=theme, height=height, _twin=f"wb-twin-{uuid.uuid4().hex[:12]}")
+        self._names = names_json(original)
+        self.overlay = overlay
+        self.on_msg(self._hear)
+        self.observe(self._repaint, "overlay")
+        self.observe(self._mark, "selection")
+        self.observe(self._reopen, ["opened_blocks", "opened_engines"])
+        self._refresh(left=True)
+
+    @property
+    def scene(self) -> Scene:
+        """The scene that is shown; waits for one that is being made.
+
+        Raises:
+            CancelledError: the user stopped its layout before there was any.
+        """
+        self.wait()
+        if self._scene is None:
+            raise CancelledError("the layout was stopped; call update() to start it again")
+        return self._scene
+
+    def update(
+        self,
+        *,
+        partition: Partition | None = _SAME,
+        derived: Graph | None = _SAME,
+        overlays: Mapping[str, Overlay] | None = _SAME,
+    ) -> None:
+        """Show another partition, other layers or other overlays; what is not given stays.
+
+        The picture of the original stays where it is; only colours and the right side are sent.
+
+        Raises:
+            GraphError: a partition of another graph.
+        """
+        with self._lock:
+            old = self._subject
+            self._subject = Subject(
+                old.original,
+                old.derived if derived is _SAME else derived,
+                old.partition if partition is _SAME else partition,
+                old.overlays if overlays is _SAME else overlays,
+            )
+        self._refresh()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the newest scene is there; whether it is. At once for small graphs."""
+        work = self._work
+        if work is not None and work is not threading.current_thread():
+            work.join(timeout)
+            return not work.is_alive()
+        return True
+
+    def center(self, node: str) -> None:
+        """Bring an original node into view in every page that shows this view.
+
+        Raises:
+            GraphError: the graph has no such node.
+        """
+        self._subject.original.node(node)
+        self.send({"do": "center", "origin": self._subject.original.position[node]})
+
+    def close(self) -> None:
+        """End the view and what it is doing."""
+        with self._lock:
+            if self._work:
+                self._work.cancel.set()
+            if self._timer:
+                self._timer.cancel()
+        super().close()
+
+    def static_svg(self, *, theme: str = "light") -> str:
+        """Both pictures as one SVG without scripts, as far as they fit a page; see `export`."""
+        return export.svg_text(self.scene, self.overlay, theme=theme)
+
+    def to_html(self, *, title: str | None = None) -> str:
+        """One stand-alone interactive page: no kernel, no request, no other file."""
+        return export.html_text(
+            self._subject, self._blocks, script(), styles(), overlay=self.overlay, title=title
+        )
+
+    # --- scenes ------------------------------------------------------------------------------
+
+    def _refresh(self, *, left: bool = False) -> None:
+        """Make the scene anew and send it; a large one on a thread, the newest wish wins."""
+        with self._lock:
+            if self._work:
+                self._work.cancel.set()
+                self._work = None
+            keep = None if left or self._scene is None else self._scene.left
+            if len(self._subject.original.nodes) < LARGE:
+                self._publish(self._made(keep, None))
+                return
+            self._busy = f"Laying out {plural(len(self._subject.original.nodes), 'node')} …"
+            self._work = _Work(self, keep)
+            self._work.start()
+
+    def _made(self, left: Any, cancel: Cancel | None) -> Scene:
+        return scene_of(
+            self._subject,
+            blocks=self._blocks,
+            opened_left=frozenset(self.opened_blocks),
+            opened_right=frozenset(self.opened_engines),
+            left=left,
+            cancel=cancel,
+        )
+
+    def _publish(self, scene: Scene) -> None:
+        with self._lock:
+            rev = self._rev + 1
+            fresh = self._scene is None or self._scene.left is not scene.left
+            self._scene = scene
+            overlay = self.overlay if self.overlay in scene.choices else "partition"
+            paint = paint_json(scene, overlay, rev)
+            with self.hold_sync():
+                if fresh:
+                    self._left = pane_json(scene.left, rev)
+                self._right = pane_json(scene.right, rev)
+                self._paint = paint
+                self.overlay = overlay
+                self._busy = self._notice = ""
+                self._rev = rev
+        self._renew_twins()
+
+    def _repaint(self, _: object) -> None:
+        with self._lock, self._reported():
+            if self._scene is None or self._paint.get("overlay") == self.overlay:
+                return
+            paint = paint_json(self._scene, self.overlay, self._rev + 1)
+            with self.hold_sync():
+                self._paint = paint
+                self._rev += 1
+        self._renew_twins()
+
+    def _reopen(self, change: Mapping[str, Any]) -> None:
+        self._refresh(left=change["name"] == "opened_blocks")
+
+    # --- selection ---------------------------------------------------------------------------
+
+    @traitlets.validate("selection")
+    def _known(self, proposal: Mapping[str, Any]) -> tuple[str, ...]:
+        names = tuple(dict.fromkeys(proposal["value"]))
+        position = self._subject.original.position
+        strange = [name for name in names if name not in position]
+        if strange:
+            raise GraphError(
+                f"graph {shown(self._subject.original.name)} has no node {listed(strange)}; "
+                "select original nodes by their names"
+            )
+        return names
+
+    def _mark(self, _: object) -> None:
+        position = self._subject.original.position
+        self._marked = [position[name] for name in self.selection]
+
+    # --- messages of the page ----------------------------------------------------------------
+
+    def _hear(self, _: object, message: Mapping[str, Any], __: object) -> None:
+        answer = {
+            "select": self._hear_select, "toggle": self._hear_toggle, "fold": self._hear_fold,
+            "details": self._hear_details, "cancel": self._hear_cancel,
+        }.get(str(message.get("do")))  # fmt: skip
+        if answer:
+            with self._reported():
+                answer(message)
+
+    def _hear_select(self, message: Mapping[str, Any]) -> None:
+        nodes = self._subject.original.nodes
+        places = [i for i in message["origins"] if isinstance(i, int) and 0 <= i < len(nodes)]
+        self.selection = tuple(nodes[i].name for i in places)
+
+    def _hear_toggle(self, message: Mapping[str, Any]) -> None:
+        pane = self._pane(message)
+        if pane is None:
+            return
+        item = pane.items[message["item"]]
+        trait = "opened_blocks" if message["side"] == "left" else "opened_engines"
+        opened = list(getattr(self, trait))
+        if item.kind in ("engine", "block"):
+            opened.append(item.key)
+        elif item.group in opened:
+            opened.remove(item.group)
+        setattr(self, trait, tuple(opened))
+
+    def _hear_fold(self, message: Mapping[str, Any]) -> None:
+        if self._scene is None:
+            return
+        left = message["side"] == "left"
+        groups = (self._scene.left if left else self._scene.right).groups
+        opened = tuple(group.key for group in groups) if message["open"] else ()
+        setattr(self, "opened_blocks" if left else "opened_engines", opened)
+
+    def _hear_details(self, message: Mapping[str, Any]) -> None:
+        if self._pane(message) is None or self._scene is None:
+            return
+        data = details_json(self._scene, message["side"], message["item"])
+        self.send({**message, "do": "details", "data": data})
+
+    def _hear_cancel(self, _: Mapping[str, Any]) -> None:
+        if self._work:
+            self._work.cancel.set()
+
+    def _pane(self, message: Mapping[str, Any]) -> Any:
+        """The picture a message is about; None where it is about one that is gone."""
+        sent = self._left if message["side"] == "left" else self._right
+        if self._scene is None or sent.get("rev") != message["rev"]:
+            return None
+        pane = self._scene.left if message["side"] == "left" else self._scene.right
+        return pane if 0 <= message["item"] < len(pane.items) else None
+
+    @contextlib.contextmanager
+    def _reported(self) -> Any:
+        """What goes wrong in a callback is said in the view; a notebook would lose it."""
+        try:
+            yield
+        except (WorkbenchError, ValueError, KeyError, TypeError) as error:
+            self._notice = shown(error, 600)
+
+    # --- notebooks ---------------------------------------------------------------------------
+
+    def twin_html(self) -> str:
+        """The static picture that stands in for the widget where no kernel or script runs.
+
+        Its class is hidden by the page while the widget itself is shown.
+        """
+        return export.figure_html(self.static_svg(), self._twin, self._paint["summary"])
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
+
+        self.wait()
+        found = self._repr_mimebundle_()
+        data, metadata = found if isinstance(found, tuple) else (found or {}, {})
+        display(data, metadata=metadata, raw=True)
+        if self._scene is not None:
+            bundle = {"text/html": self.twin_html(), "text/plain": self._paint["summary"]}
+            self._twins.append(display(bundle, raw=True, display_id=True))
+
+    def _renew_twins(self) -> None:
+        """Refresh the static pictures once nothing has changed for a moment."""
+        with self._lock:
+            if self._timer:
+                self._timer.cancel()
+            if self._twins:
+                self._timer = threading.Timer(0.8, self._draw_twins)
+                self._timer.daemon = True
+                self._timer.start()
+
+    def _draw_twins(self) -> None:
+        bundle = {"text/html": self.twin_html(), "text/plain": self._paint["summary"]}
+        for twin in self._twins:
+            twin.update(bundle, raw=True)
+
+
+class _Work(threading.Thread):
+    """The making of one scene off the kernel's main thread."""
+
+    def __init__(self, view: GraphView, left: Any) -> None:
+        super().__init__(name="workbench-layout", daemon=True)
+        self.view, self.left, self.cancel = view, left, Cancel()
+
+    def run(self) -> None:
+        """Make it and send it, unless a newer wish came in between."""
+        view = self.view
+        try:
+            scene = view._made(self.left, self.cancel)
+            with view._lock:
+                if not self.cancel.requested:
+                    view._publish(scene)
+        except CancelledError:
+            with view._lock:
+                if view._work is self:
+                    view._busy, view._notice = "", "The layout was stopped; the old picture stays."
+        except Exception as error:
+            # A thread has nobody above it to tell.
+            view._busy, view._notice = "", shown(error, 600)

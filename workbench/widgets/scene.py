@@ -1,0 +1,227 @@
+"""The scene: two pictures of a network, what colours them, and what is known of each box.
+
+Pure functions from graphs, a partition and overlays to plain values that become JSON. Nothing here
+knows a browser or Jupyter; every text in a scene went through `workbench.text`, and whoever draws
+it puts it in as text, never as markup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from workbench.errors import GraphError
+from workbench.graph import Graph
+from workbench.partitioning import Partition
+from workbench.progress import Cancel
+from workbench.text import listed, nearest, plural, shown
+from workbench.widgets.scene_details import details, tooltip
+from workbench.widgets.scene_groups import Group, Homes, block_groups, engine_groups, homes_of
+from workbench.widgets.scene_overlay import (
+    Entry,
+    Overlay,
+    Painted,
+    bytes_of,
+    engine_colors,
+    legend_engines,
+    paint_engines,
+    paint_reasons,
+    paint_values,
+    precision_of,
+    region_of,
+)
+from workbench.widgets.scene_palette import LIGHT
+from workbench.widgets.scene_pane import Pane, pane_json, pane_of
+
+FOLD_FROM = 400
+"""From this many nodes on repeated blocks of the original are folded unless asked otherwise."""
+
+BUILT_IN = ("partition", "reason", "precision", "bytes")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is shown: graphs, the division, and overlays."""
+
+    original: Graph
+    derived: Graph | None = None
+    """Layers of engines, each with its origin; None shows the partition itself."""
+    partition: Partition | None = None
+    overlays: Mapping[str, Overlay] | None = None
+
+    def __post_init__(self) -> None:
+        part = self.partition
+        if (
+            part is not None
+            and part.graph is not self.original
+            and ([n.name for n in part.graph.nodes] != [n.name for n in self.original.nodes])
+        ):
+            raise GraphError(
+                f"the partition is of graph {shown(part.graph.name)}, not of "
+                f"{shown(self.original.name)}; divide the graph that is shown"
+            )
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Both pictures, laid out, with the engines that link them."""
+
+    subject: Subject
+    homes: Homes
+    left: Pane
+    right: Pane
+    overlays: Mapping[str, Overlay]
+    """Those given, and those known from the graphs."""
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """Names of the overlays there are, in the order of the menu."""
+        return overlay_names(self.subject, self.overlays)
+
+
+def overlay_names(subject: Subject, overlays: Mapping[str, Overlay]) -> tuple[str, ...]:
+    """Names of all overlays, ``partition`` first, ``reason`` where there is a partition."""
+    found = ("partition", *(("reason",) if subject.partition else ()))
+    return (*found, *(name for name in overlays if name not in found))
+
+
+def left_groups(original: Graph, fold: bool | None) -> list[Group]:
+    """Blocks of the original that are drawn as one box while they are not opened."""
+    wanted = len(original.nodes) >= FOLD_FROM if fold is None else fold
+    return block_groups(original) if wanted else []
+
+
+def all_overlays(subject: Subject) -> dict[str, Overlay]:
+    """The overlays given and those the graphs themselves know."""
+    graphs = [subject.original, *([subject.derived] if subject.derived else [])]
+    known = {"precision": precision_of(*graphs), "bytes": bytes_of(*graphs)}
+    known.update(subject.overlays or {})
+    return {name: overlay for name, overlay in known.items() if overlay.values}
+
+
+def scene_of(
+    subject: Subject,
+    *,
+    blocks: Sequence[Group] = (),
+    opened_left: Collection[str] = (),
+    opened_right: Collection[str] = (),
+    left: Pane | None = None,
+    cancel: Cancel | None = None,
+) -> Scene:
+    """The scene of a subject.
+
+    Args:
+        subject: what to show.
+        blocks: groups of the original, from `left_groups`.
+        opened_left: keys of blocks shown open.
+        opened_right: keys of engines shown open: the name of an engine's first original.
+        left: the picture of the original from an earlier scene; it does not depend on the
+            partition and need not be laid out again.
+        cancel: ends the layouts.
+
+    Raises:
+        CancelledError: asked to stop.
+    """
+    original = subject.original
+    homes = homes_of(original, subject.partition, subject.derived)
+    if left is None:
+        left = pane_of(original, original, blocks, opened_left, cancel=cancel)
+    base = subject.derived or original
+    groups = engine_groups(base, original, homes)
+    right = pane_of(base, original, groups, opened_right, cancel=cancel)
+    return Scene(subject, homes, left, right, all_overlays(subject))
+
+
+def painted(scene: Scene, overlay: str) -> tuple[list[Painted], list[Entry]]:
+    """How both pictures look under an overlay, and its legend.
+
+    Raises:
+        ValueError: no overlay of this name.
+    """
+    panes, subject = [scene.left, scene.right], scene.subject
+    if overlay == "partition":
+        looks = [paint_engines(pane, scene.homes) for pane in panes]
+        return looks, legend_engines(scene.homes)
+    if overlay == "reason" and subject.partition:
+        found = [paint_reasons(pane, subject.partition) for pane in panes]
+        return [look for look, _ in found], found[0][1]
+    if overlay in scene.overlays:
+        return paint_values(panes, scene.overlays[overlay], subject.original, subject.derived)
+    raise ValueError(
+        f"no overlay {shown(overlay)}{nearest(overlay, scene.choices)}; there are "
+        f"{listed(scene.choices, 12)}"
+    )
+
+
+def paint_json(scene: Scene, overlay: str, rev: int) -> dict[str, Any]:
+    """Colours, badges, regions and legend for the browser."""
+    looks, legend = painted(scene, overlay)
+    number = {name: i for i, name in enumerate(LIGHT)}
+    title = scene.overlays[overlay].title if overlay in scene.overlays else overlay
+    return {
+        "rev": rev,
+        "overlay": overlay,
+        "title": shown(title, 60),
+        "choices": [[name, _choice_title(scene, name)] for name in scene.choices],
+        "classes": list(LIGHT),
+        "engines": list(engine_colors(scene.homes)),
+        "legend": [[entry.paint, entry.text] for entry in legend],
+        "panes": {
+            side: {
+                "c": [number[c] for c in look.classes],
+                "b": list(look.badges),
+                "r": [region_of(item, scene.homes) for item in pane.items],
+            }
+            for side, pane, look in zip(
+                ("left", "right"), (scene.left, scene.right), looks, strict=True
+            )
+        },
+        "summary": summary(scene),
+    }
+
+
+def _choice_title(scene: Scene, name: str) -> str:
+    if name in scene.overlays:
+        return shown(scene.overlays[name].title, 40)
+    return {"partition": "Partition", "reason": "Verdict reason"}[name]
+
+
+def names_json(original: Graph) -> dict[str, Any]:
+    """Names of the originals, for search; safe to show."""
+    return {
+        "graph": shown(original.name, 80),
+        "names": [shown(node.name, 200) for node in original.nodes],
+        "ops": [shown(node.op_type, 60) for node in original.nodes],
+    }
+
+
+def summary(scene: Scene) -> str:
+    """One line for those who do not see the picture."""
+    nodes, engines = len(scene.subject.original.nodes), len(scene.homes)
+    inside = sum(1 for e in scene.homes.engine if e >= 0)
+    return (
+        f"{plural(nodes, 'node')}, {plural(engines, 'engine')} with {plural(inside, 'node')}; "
+        f"the fused graph shows {plural(len(scene.right.items), 'box').replace('boxs', 'boxes')}"
+    )
+
+
+def details_json(scene: Scene, side: str, place: int) -> dict[str, Any]:
+    """What the panel and the tooltip say of a box."""
+    pane = scene.left if side == "left" else scene.right
+    subject = scene.subject
+    found = details(pane, place, subject.original, subject.partition, scene.homes, scene.overlays)
+    return {**found, "tip": tooltip(pane, place)}
+
+
+def scene_json(scene: Scene, overlay: str = "partition", rev: int = 1) -> dict[str, Any]:
+    """All of it as one JSON value."""
+    return {
+        "names": names_json(scene.subject.original),
+        "left": pane_json(scene.left, rev),
+        "right": pane_json(scene.right, rev),
+        "paint": paint_json(scene, overlay, rev),
+    }
+
+
+__all__ = ["Pane", "Scene", "Subject", "details_json", "left_groups", "scene_json", "scene_of"]
