@@ -7,6 +7,7 @@ that takes long runs in threads; closing the Explorer, or running its cell again
 from __future__ import annotations
 
 import secrets
+import threading
 import weakref
 from contextlib import suppress
 from importlib import resources
@@ -16,10 +17,11 @@ import ipywidgets as ipw
 
 from workbench import backends, markup
 from workbench.cache import Cache
+from workbench.graph import Graph
 from workbench.partitioning import Partition
 from workbench.progress import Cancel, Progress
 from workbench.text import shown
-from workbench.widgets.bench import Built, times_by_origin
+from workbench.widgets.bench import Built
 from workbench.widgets.desk import Desk
 from workbench.widgets.graphview import GraphView
 from workbench.widgets.hook import bundle
@@ -36,7 +38,13 @@ from workbench.widgets.panels.network import NetworkPanel
 from workbench.widgets.panels.node import NodePanel
 from workbench.widgets.panels.partition import PartitionPanel
 from workbench.widgets.panels.results import ResultsPanel
+from workbench.widgets.scene_overlay import Overlay
 from workbench.widgets.state import State
+
+PLANNED, LAYERS = "Engines as planned", "Layers as built"
+
+TWIN_DELAY = 0.8
+"""Seconds without a change after which the picture for saved notebooks is drawn anew."""
 
 LARGEST_TWIN = 400_000
 """Bytes of the picture that stays in a saved notebook; beyond it there are tables only."""
@@ -65,14 +73,22 @@ class Explorer:
         self.profile = ProfilePanel(desk)
         self.settings = SettingsPanel(desk)
         self.building = BuildPanel(desk)
-        self.node = NodePanel(desk)
+        self.node = NodePanel(desk, self._asked)
         self.results = ResultsPanel(desk, self._show_built)
         self._stage = ipw.VBox([ipw.HTML(_waiting("opening"))])
         self._stage.add_class("workbench-stage")
         self._twin: Any = None
         self._token = f"workbench-twin-{secrets.token_hex(4)}"
         self._planning: Job | None = None
-        self._shown: tuple[object, object] | None = None
+        self._timer: threading.Timer | None = None
+        self._drawn: tuple[Graph | None, Partition | None, Built | None, Built | None] = (
+            None, None, None, None,
+        )  # fmt: skip
+        self.mode = ipw.ToggleButtons(
+            options=(PLANNED, LAYERS), style={"button_width": "auto"},
+            layout=ipw.Layout(display="none"),
+        )  # fmt: skip
+        self.mode.observe(desk.on(self._mode_chosen), "value")
         self.closed = False
         self.widget = self._assembled()
         self._end = state.observe(self._changed)
@@ -113,6 +129,8 @@ class Explorer:
             return
         self.closed = True
         self._end()
+        if self._timer is not None:
+            self._timer.cancel()
         if self._planning is not None:
             self._planning.cancel.set()
         self.state.close()
@@ -215,35 +233,54 @@ class Explorer:
         self._refresh_twin()
 
     def _draw(self) -> None:
+        """Bring the view up to date in one step; a new graph gets a new view."""
         graph, partition, built = self.state.graph, self.state.partition, self.state.built
-        if self._shown is not None and self._shown[0] is graph and self.view is not None:
-            if self._shown != (graph, partition):
-                self.view.update(partition=partition)
-        else:
+        if self.view is None or self._drawn[0] is not graph:
             self._new_view(graph, partition)
-        self._shown = (graph, partition)
-        if self.view is not None:
-            self.view.update(overlays=_overlays(built))
+        self.mode.layout.display = "" if built is not None else "none"
+        shown_built = built if self.mode.value == LAYERS else None
+        drawn = (graph, partition, built, shown_built)
+        if self.view is not None and drawn != self._drawn:
+            self.view.update(
+                partition=partition,
+                derived=shown_built.layers if shown_built is not None else None,
+                overlays=_overlays(built),
+            )
+        self._drawn = drawn
 
-    def _new_view(self, graph: Any, partition: Partition) -> None:
+    def _mode_chosen(self) -> None:
+        with self.desk.lock:
+            if self.state.ready:
+                self._draw()
+
+    def _new_view(self, graph: Graph, partition: Partition) -> None:
         old = self.view
         self.view = view = GraphView(graph, partition=partition)
+        self._drawn = (graph, partition, None, None)
         view.observe(self.desk.on(self._selected), "selection")
-        self._stage.children = (view,)
+        self._stage.children = (self.mode, view)
         self.node.names_changed()
         if old is not None:
             old.close()
 
     def _selected(self) -> None:
-        chosen = self.view.selection if self.view is not None else None
-        node = _node_of(chosen)
-        if node and node in self.state.graph.position:
-            self.node.ask(node)
-            self.exclusion.select(node)
+        chosen = self.view.selection if self.view is not None else ()
+        if chosen:
+            self.node.ask(chosen[0])
+
+    def _asked(self, node: str) -> None:
+        """Mark the node that was typed, and bring it into view."""
+        self.exclusion.select(node)
+        if self.view is not None and self.view.selection[:1] != (node,):
+            self.view.selection = (node,)
+            self.view.center(node)
 
     def _show_built(self, built: Built) -> None:
         """The layers of a configuration beside the graph they come from."""
-        if self.view is not None and self.state.ready:
+        if built.choices is not None:
+            self.mode.value = LAYERS
+        elif self.view is not None and self.state.ready:
+            self._drawn = (self._drawn[0], None, None, None)
             self.view.update(derived=built.layers, overlays=_overlays(built))
 
     def _still(self) -> dict[str, str]:
@@ -264,7 +301,16 @@ class Explorer:
         return {"text/plain": text, "text/html": html}
 
     def _refresh_twin(self) -> None:
+        """Draw the still picture once nothing has changed for a moment."""
+        if self._timer is not None:
+            self._timer.cancel()
         if self._twin is not None:
+            self._timer = threading.Timer(TWIN_DELAY, self._draw_twin)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _draw_twin(self) -> None:
+        if self._twin is not None and not self.closed:
             self._twin.update(self._still(), raw=True)
 
 
@@ -321,24 +367,17 @@ def _close_all(widget: Any) -> None:
     widget.close()
 
 
-def _node_of(selection: Any) -> str:
-    """The name in a selection of the view."""
-    if isinstance(selection, dict):
-        return str(selection.get("id") or "")
-    return str(selection or "")
-
-
-def _overlays(built: Built | None) -> dict[str, dict[str, Any]]:
-    """Time and precision of the nodes, as far as a built configuration tells."""
+def _overlays(built: Built | None) -> dict[str, Overlay]:
+    """Time and precision of the layers, as far as a built configuration tells."""
     if built is None:
         return {}
+    nodes = built.layers.nodes
     precision = {
-        name: str(layer.attributes["precision"])
-        for layer in built.layers.nodes
-        if layer.attributes.get("precision")
-        for name in layer.origin
+        n.name: str(n.attributes["precision"]) for n in nodes if "precision" in n.attributes
     }
-    return {"time": times_by_origin(built), "precision": precision}
+    times = {n.name: built.times[n.name] for n in nodes if n.name in built.times}
+    precision |= {name: precision[node.name] for node in known for name in node.origin}
+    return {name: overlay for name, overlay in found.items() if overlay.values}
 
 
 def _waiting(text: str) -> str:
@@ -347,4 +386,4 @@ def _waiting(text: str) -> str:
 
 def _style() -> str:
     css = resources.files("workbench.widgets").joinpath("static", "explorer.css").read_text("utf-8")
-    return f"<style>{css}</style>"
+    return f"<style>{markup.STYLE}{css}</style>"

@@ -171,7 +171,11 @@ class ProfilePanel:
 
     def _made(self) -> tuple[ipw.Text, ipw.Text, ipw.Text]:
         low, best, high = (
-            ipw.Text(layout=ipw.Layout(width="33%"), tooltip=end, placeholder=end)
+            ipw.Text(
+                layout=ipw.Layout(flex="1 1 0", width="auto", min_width="0"),
+                tooltip=end,
+                placeholder=end,
+            )
             for end in ("min", "opt", "max")
         )
         return low, best, high

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import ipywidgets as ipw
 
 from workbench import markup
@@ -16,11 +18,13 @@ class NodePanel:
 
     Attributes:
         name: the node asked about.
+        on_ask: called with a node of the graph that is asked about.
     """
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, on_ask: Callable[[str], None]) -> None:
         """Nothing is asked yet."""
         self.desk = desk
+        self.on_ask = on_ask
         wide = ipw.Layout(flex="1")
         self.name = ipw.Combobox(
             placeholder="click a node, or type its name", continuous_update=False, layout=wide
@@ -34,8 +38,8 @@ class NodePanel:
             layout=ipw.Layout(width="auto"),
         )
         self.table = ipw.HTML()
-        for field in (self.name, self.other):
-            field.observe(desk.on(self.refresh), "value")
+        self.name.observe(desk.on(self._named), "value")
+        self.other.observe(desk.on(self.refresh), "value")
         self.worth.on_click(desk.on(self.what_if))
         self.widget = titled(
             "Why is this node where it is?",
@@ -54,6 +58,12 @@ class NodePanel:
     def ask(self, node: str) -> None:
         """Ask about a node."""
         self.name.value = node
+
+    def _named(self) -> None:
+        self.refresh()
+        name = self.name.value.strip()
+        if self.desk.state.ready and name in self.desk.state.graph.position:
+            self.on_ask(name)
 
     def refresh(self) -> None:
         """Answer for the present partition."""

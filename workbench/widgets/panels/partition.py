@@ -125,8 +125,8 @@ class PartitionPanel:
                 self._settling = False
         self.slider.value = self._stop(curve)
         self.slider.disabled = len(options) < 2
-        self.advice.description = f"Use recommended: {advice.min_subgraph_size}"
-        self.advice.tooltip = advice.reason
+        self.advice.description = f"Recommended: {advice.min_subgraph_size}"
+        self.advice.tooltip = f"Take it. {advice.reason}"
         self.advice.disabled = state.choices.threshold == advice.min_subgraph_size
         nodes = len(state.graph.nodes)
         self.curve.value = curve_svg(curve, nodes, self._stop(curve), advice.min_subgraph_size)
