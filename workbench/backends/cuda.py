@@ -141,6 +141,15 @@ def copied(to: Any, of: Any) -> None:
         np.copyto(to, of, casting="no")
 
 
+def copying(to: Any, of: Any) -> Callable[[Any], None]:
+    """A call that puts a copy of bytes on a stream; one of the arrays lies on the GPU."""
+    copy = library().cuda.runtime.memcpyAsync
+    inward = is_device(to)
+    where = [a.data.ptr if is_device(a) else a.ctypes.data for a in (to, of)]
+    size, kind = to.nbytes, 1 if inward else 2  # cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost
+    return lambda stream: copy(*where, size, kind, stream.ptr)
+
+
 def address(array: Any) -> int:
     """Where an array lies; never 0, also where it has no elements."""
     return array.data.ptr or ALIGNMENT

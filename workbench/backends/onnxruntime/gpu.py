@@ -113,25 +113,37 @@ class CudaSession:
                 failed, an output has another shape than its buffer, or the session is closed.
         """
         placed = cuda.checked_mixture(buffers, self._inputs, self._outputs, self._ranges)
+        before: list[Callable[[Any], None]] = []
+        after: list[Callable[[Any], None]] = []
         with self._gate:
             binding = self._opened.io_binding()
-            for specs, attach in (
-                (self._inputs, binding.bind_input),
-                (self._outputs, binding.bind_output),
-            ):
-                for spec in specs:
-                    array = placed[spec.name]
-                    kind = "cuda" if cuda.is_device(array) else "cpu"
-                    attach(spec.name, kind, 0, *memory(array, spec))
-        waits = not all(map(cuda.is_device, placed.values()))
-        options = None if waits else self._unwaited
-        gate, lane, run = self._gate, self._lane, self._opened.run_with_iobinding
+            for spec in self._inputs:
+                array = _on_gpu(placed[spec.name], spec)
+                binding.bind_input(spec.name, "cuda", 0, *memory(array, spec))
+                if array is not placed[spec.name]:
+                    # ONNX Runtime would read the processor's memory once, when it is bound.
+                    before.append(cuda.copying(array, placed[spec.name]))
+                    placed[f"{spec.name} on the GPU"] = array
+            for spec in self._outputs:
+                array = _on_gpu(placed[spec.name], spec)
+                binding.bind_output(spec.name, "cuda", 0, *memory(array, spec))
+                if array is not placed[spec.name]:
+                    after.append(cuda.copying(placed[spec.name], array))
+                    placed[f"{spec.name} on the GPU"] = array
+            options, run = self._unwaited, self._opened.run_with_iobinding
+        gate, lane = self._gate, self._lane
 
         def call(_alive: object = placed) -> None:
             with gate:
                 stream = lane.begin(own=True)
                 try:
+                    for copy in before:
+                        copy(stream)
                     run(binding, options)
+                    for copy in after:
+                        copy(stream)
+                    if before or after:
+                        stream.synchronize()
                 except Exception as error:
                     raise _translated(error) from error
                 finally:
@@ -211,6 +223,11 @@ class CudaSession:
         if on_device:
             return found
         return {s.name: cuda.to_host(found[s.name], s.dtype, stream) for s in self._outputs}
+
+
+def _on_gpu(array: Any, spec: TensorSpec) -> Any:
+    """The array itself, or room for it on the GPU."""
+    return array if cuda.is_device(array) else cuda.empty(spec.dtype, array.shape)
 
 
 def _taken(value: Any, spec: TensorSpec) -> Any:

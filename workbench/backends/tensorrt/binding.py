@@ -115,7 +115,7 @@ class Binding:
         elif array.itemsize != between.itemsize:
             self._before.append(lambda stream: between.set(array.astype(between.dtype), stream))
         elif array.size:
-            self._before.append(_copied(between.data.ptr, array.ctypes.data, array.nbytes, 1))
+            self._before.append(cuda.copying(between, array))
 
     def _output(self, array: Any, between: Any) -> None:
         if cuda.is_device(array):
@@ -123,7 +123,7 @@ class Binding:
         elif array.itemsize != between.itemsize:
             self._after.append(lambda stream: np.copyto(array, between.get(stream=stream)))
         elif array.size:
-            self._after.append(_copied(array.ctypes.data, between.data.ptr, array.nbytes, 2))
+            self._after.append(cuda.copying(array, between))
 
     def _fire_simply(self) -> None:
         lane = self._lane
@@ -169,9 +169,3 @@ class Binding:
             stream.synchronize()
             self._graph = cuda.captured(stream, lambda: self._steps(stream), BACKEND)
         self._graph_memory = lane.scratch
-
-
-def _copied(to: int, of: int, size: int, kind: int) -> Step:
-    """A copy of bytes; kind 1 is to the GPU, 2 from it."""
-    copy = cuda.library().cuda.runtime.memcpyAsync
-    return lambda stream: copy(to, of, size, kind, stream.ptr)

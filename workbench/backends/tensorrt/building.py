@@ -97,6 +97,9 @@ def build_plan(
         _set_profile(builder, builder_config, network, ranges, options)
         times = _times(package, trt, options)
         plan = _plan(trt, builder, network, builder_config, times, log, progress)
+        del builder_config
+        if times is not None:
+            times.close()
     if plan is None:
         raise _failed("it built no plan", log, nodes)
     warned = [text for severity, text in log.lines if severity == "WARNING"]
@@ -156,8 +159,10 @@ def _watched(
 
 
 def _times(package: str, trt: Library, options: Options) -> TimingCache | None:
-    # TensorRT-RTX has deprecated it and does nothing with it.
-    wanted = options.timing_cache and not hasattr(trt, "ComputeCapability")
+    if hasattr(trt, "ComputeCapability"):
+        return None  # TensorRT-RTX has deprecated it and does nothing with it.
+    wanted = options.timing_cache
+    wanted = adapter.is_strongly_typed(trt) if wanted is None else wanted
     return TimingCache(package) if wanted else None
 
 

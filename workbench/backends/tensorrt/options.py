@@ -34,8 +34,9 @@ class Options:
     """Whether `PlanEngine.refit` shall put other weights in without a build; some fusions go."""
     weight_streaming_bytes: int | None = None
     """GPU memory for weights, the rest streams in at each run; None keeps all on the GPU."""
-    timing_cache: bool = True
-    """Whether times of kernels from earlier builds on this GPU are used, and kept."""
+    timing_cache: bool | None = None
+    """Whether times of kernels from earlier builds on this GPU are used, and kept; None is yes from
+    TensorRT 10 on. 8.6 was seen to crash on a cache of its own."""
 
 
 _KNOWN = tuple(one.name for one in fields(Options))
@@ -56,7 +57,7 @@ def options_of(config: BuildConfig) -> Options:
                 f"options are {', '.join(_KNOWN)}"
             )
     for name in _YES_OR_NO:
-        if not isinstance(given.get(name, False), bool):
+        if not isinstance(given.get(name, False), bool | None):
             raise ValueError(f"{name} is {shown(given[name])}; must be True or False")
     given["compute_capabilities"] = _targets(given.get("compute_capabilities", TARGETS))
     given["shape_values"] = _values(given.get("shape_values", {}))

@@ -59,6 +59,10 @@ class TimingCache:
                 signed = sealing.signature(self._fields, blob).encode()
                 self._cache.put(self._key, self._fields, {_BLOB: blob, _SIGNED: signed})
 
+    def close(self) -> None:
+        """Free TensorRT's objects: after the config that points to them, before the builder."""
+        self._used.clear()
+
     def _set(self, config: Config, blob: bytes) -> bool:
         times = config.create_timing_cache(memoryview(blob))
         # The config holds but a pointer to it.
