@@ -6,7 +6,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from workbench.backends.base import ShapeRange
+from workbench.backends.base import BuildConfig, ShapeRange
 from workbench.backends.feeds import checked_buffers, checked_feeds, numpy_dtype
 from workbench.backends.gate import Gate
 from workbench.backends.records import checked_ranges
@@ -24,6 +24,19 @@ def test_a_fitting_array_is_passed_on_itself() -> None:
     frozen.flags.writeable = False
     for array in (GOOD, frozen):
         assert checked_feeds({"x": array}, (X,), RANGE)["x"] is array
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("threads", True), ("threads", 0), ("threads", "4"), ("threads", 2.0), ("threads", None),
+        ("workspace_bytes", float("nan")), ("workspace_bytes", -5), ("optimization_level", 1.5),
+        ("optimization_level", 6), ("tf32", "yes"), ("options", []), ("shapes", None),
+    ],
+)  # fmt: skip
+def test_a_config_refuses_what_is_no_setting(field: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"^{field} is .*; must be "):
+        BuildConfig(**{field: value})  # type: ignore[arg-type]
 
 
 class _Matrix(np.ndarray):

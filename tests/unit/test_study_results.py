@@ -224,6 +224,7 @@ def test_design_lists_variants_in_order():
         ({"seconds": float("nan")}, "seconds is nan"),
         ({"reference_seconds": 0}, "reference_seconds is 0"),
         ({"threads": 0}, "threads is 0"),
+        ({"backends": "openvino"}, "backends is openvino; must be a sequence"),
         ({"min_rounds": 5}, "min_rounds is 5"),
         ({"min_rounds": 50, "max_rounds": 40}, "max_rounds 40"),
         ({"wholes": (), "thresholds": ()}, "nothing to measure"),

@@ -99,14 +99,21 @@ class BuildConfig:
     """A backend's own settings by its own names; an unknown one is an error."""
 
     def __post_init__(self) -> None:
-        if self.workspace_bytes is not None and self.workspace_bytes <= 0:
-            raise ValueError(f"workspace_bytes is {self.workspace_bytes}; must be above 0 or None")
-        if self.optimization_level is not None and not 0 <= self.optimization_level <= 5:
-            raise ValueError(f"optimization_level is {self.optimization_level}; must be 0 to 5")
-        if not isinstance(self.threads, int) or not 1 <= self.threads <= 4096:
-            raise ValueError(
-                f"threads is {shown(self.threads)}; must be a whole number from 1 to 4096"
-            )
+        for name, low, high in (
+            ("workspace_bytes", 1, 1 << 62), ("optimization_level", 0, 5), ("threads", 1, 4096)
+        ):  # fmt: skip
+            value = getattr(self, name)
+            if value is None and name != "threads":
+                continue
+            # True counts as 1 in Python and as something else in a backend.
+            if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+                wanted = f"a whole number from {low} to {high}"
+                raise ValueError(f"{name} is {shown(repr(value))}; must be {wanted}")
+        if not isinstance(self.tf32, bool):
+            raise ValueError(f"tf32 is {shown(repr(self.tf32))}; must be True or False")
+        for name in ("shapes", "options"):
+            if not isinstance(getattr(self, name), Mapping):
+                raise ValueError(f"{name} is {shown(getattr(self, name))}; must be a mapping")
 
 
 def executed(layers: Graph) -> tuple[Node, ...]:

@@ -65,7 +65,7 @@ class Cache:
         Raises:
             ValueError: a limit below 1.
         """
-        if limit_bytes < 1:
+        if not limit_bytes >= 1:
             raise ValueError(f"limit_bytes is {limit_bytes}; must be at least 1")
         self.folder = Path(folder) if folder is not None else default_folder()
         """Where the entries are."""

@@ -108,6 +108,8 @@ class Design:
             if wrong or not (values or name == "thresholds"):
                 raise ValueError(f"{name} is {shown(values)}; must be whole numbers from 1")
             object.__setattr__(self, name, tuple(dict.fromkeys(values)))
+        if isinstance(self.backends, str):
+            raise ValueError(f"backends is {shown(self.backends)}; must be a sequence of names")
         object.__setattr__(self, "backends", tuple(dict.fromkeys(self.backends)))
         if self.policy not in ("connected", "fewest"):
             raise ValueError(f"policy is {shown(self.policy)}; must be connected or fewest")
