@@ -21,7 +21,7 @@ from workbench.graph import Graph
 from workbench.partitioning import Partition
 from workbench.progress import Cancel, Progress
 from workbench.text import shown
-from workbench.widgets.bench import Built
+from workbench.widgets.bench import Built, times_by_origin
 from workbench.widgets.desk import Desk
 from workbench.widgets.graphview import GraphView
 from workbench.widgets.hook import bundle
@@ -371,12 +371,15 @@ def _overlays(built: Built | None) -> dict[str, Overlay]:
     """Time and precision of the layers, as far as a built configuration tells."""
     if built is None:
         return {}
-    nodes = built.layers.nodes
-    precision = {
-        n.name: str(n.attributes["precision"]) for n in nodes if "precision" in n.attributes
-    }
-    times = {n.name: built.times[n.name] for n in nodes if n.name in built.times}
+    note, nodes = built.configuration.variant, built.layers.nodes
+    known = [node for node in nodes if node.attributes.get("precision")]
+    precision = {node.name: str(node.attributes["precision"]) for node in known}
     precision |= {name: precision[node.name] for node in known for name in node.origin}
+    times = times_by_origin(built) | dict(built.times)
+    found = {
+        "time": Overlay("time", times, unit="s", note=note),
+        "achieved": Overlay("precision achieved", precision, note=note),
+    }
     return {name: overlay for name, overlay in found.items() if overlay.values}
 
 

@@ -359,6 +359,12 @@ class State:
         self.stop()
         self.bench.clear()
 
+    def __enter__(self) -> State:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def python(self) -> str:
         """Python code that does by plain calls what is chosen now."""
         from workbench.widgets.script import script
