@@ -192,6 +192,20 @@ def test_study_goes_on_after_an_interruption(tmp_path: Path):
     assert "digits_inception · batch 8" in done.stdout
 
 
+def test_a_study_in_which_nothing_ran_has_failed(tmp_path: Path):
+    words = ["study", "digits_resnet", "--thresholds", "1", "--seconds", "0.05"]
+    lines = (
+        "import sys",
+        "sys.modules['openvino'] = sys.modules['onnxruntime'] = None",
+        "from workbench.cli import main",
+        f"raise SystemExit(main({[*words, '--out', str(tmp_path / 'study')]!r}))",
+    )
+    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "pip install onnxruntime" in done.stdout
+    assert "no configuration ran" in done.stderr
+
+
 def test_an_interruption_after_the_end_changes_nothing():
     # Libraries are torn down after `main`; an exit handler stands for one that takes its time.
     lines = (

@@ -18,7 +18,7 @@ JOURNAL = "journal.jsonl"
 
 
 def run(given: argparse.Namespace) -> int:
-    """Measure what is left to measure, write the table and the figures, print both."""
+    """Measure what is left to measure, write table and figures; the status is 1 if nothing ran."""
     subjects = [_subject(name, given) for name in given.models]
     design = Design(
         thresholds=given.thresholds,
@@ -32,7 +32,11 @@ def run(given: argparse.Namespace) -> int:
         seconds=given.seconds,
         accuracy_samples=given.limit,
     )
-    finish(measured(subjects, design, given.out, fresh=given.fresh), given.out, given.format)
+    found = measured(subjects, design, given.out, fresh=given.fresh)
+    finish(found, given.out, given.format)
+    if all(one.failed for one in found.configurations):
+        common.note("no configuration ran; the table says why, `workbench doctor` what to install")
+        return 1
     return 0
 
 
