@@ -98,6 +98,7 @@ class _Library:
     def _started(self, end: float, cancel: Cancel | None) -> subprocess.Popen[bytes] | None:
         if self.process and self.owner == os.getpid() and self.process.poll() is None:
             return self.process
+        self.stop()
         if not self.works:
             return None
         self.process, self.owner, self.waiting = _child(), os.getpid(), b""

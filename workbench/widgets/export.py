@@ -38,7 +38,7 @@ _FONT = "Helvetica, Arial, 'Liberation Sans', sans-serif"
 def svg_text(scene: Scene, overlay: str = "partition", *, theme: str = "light") -> str:
     """Both pictures side by side as SVG: no scripts, no style sheet, no other file.
 
-    Pictures of more than 600 boxes are cut off after these, and the drawing says so.
+    Pictures of more than 400 boxes are cut off after these, and the drawing says so.
 
     Raises:
         ValueError: no overlay of this name.
@@ -50,7 +50,8 @@ def svg_text(scene: Scene, overlay: str = "partition", *, theme: str = "light") 
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{wide}" height="{high}" '
         f'viewBox="0 0 {wide} {high}" role="img" aria-label={quoteattr(title)} '
-        f'font-family="{_FONT}"><rect width="{wide}" height="{high}" fill="{sheet.ground}"/>'
+        f'font-family="{_FONT}" text-anchor="middle">'
+        f'<rect width="{wide}" height="{high}" fill="{sheet.ground}"/>'
         f"{shapes}</svg>"
     )
 
@@ -66,18 +67,21 @@ def _svg(shape: Shape) -> str:
         )
     if isinstance(shape, Label):
         bold = ' font-weight="700"' if shape.bold else ""
-        middle = ' text-anchor="middle"' if shape.middle else ""
+        middle = "" if shape.middle else ' text-anchor="start"'
         return (
             f'<text x="{shape.x:.1f}" y="{shape.y:.1f}" font-size="{shape.size}" '
             f'fill="{shape.ink}"{bold}{middle}>{escape(shape.text)}</text>'
         )
+    path = (
+        f'<path d="{path_text(shape.route)}" fill="none" stroke="{shape.line}" '
+        f'stroke-width="{shape.weight}"/>'
+    )
+    if shape.clip is None:
+        return path
     # A nested picture clips without an id, which might clash with one of the page around it.
     x, y, w, h = (f"{number:.0f}" for number in shape.clip)
-    return (
-        f'<svg x="{x}" y="{y}" width="{w}" height="{h}" viewBox="{x} {y} {w} {h}"><path '
-        f'd="{path_text(shape.route)}" fill="none" stroke="{shape.line}" '
-        f'stroke-width="{shape.weight}"/></svg>'
-    )
+    frame = f'<svg x="{x}" y="{y}" width="{w}" height="{h}" viewBox="{x} {y} {w} {h}">'
+    return f"{frame}{path}</svg>"
 
 
 def figure_html(svg: str, name: str, words: str) -> str:

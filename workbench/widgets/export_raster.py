@@ -79,5 +79,7 @@ def _curve(axes: Axes, shape: Curve, order: int) -> None:
         zorder=order, capstyle="butt",
     )  # fmt: skip
     axes.add_patch(patch)
+    if shape.clip is None:
+        return
     x, y, w, h = shape.clip
     patch.set_clip_path(Rectangle((x, y), w, h, transform=axes.transData))

@@ -18,7 +18,7 @@ from workbench.widgets.scene_palette import DARK, LIGHT, Paint
 from workbench.widgets.scene_pane import TEXT, TITLE, Pane
 from workbench.widgets.scene_text import width_of
 
-MOST = 600
+MOST = 400
 """Boxes of one picture that are drawn."""
 ASPECT = 1.35
 """Width by height that columns aim at."""
@@ -50,7 +50,8 @@ class Curve:
     route: Route
     line: str
     weight: float
-    clip: Clip
+    clip: Clip | None
+    """None where it stays inside its column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,10 +185,16 @@ def _draw(
         (x, y), (w, h) = pane.placement.centers[i], pane.sizes[i]
         boxes[i] = (x - w / 2 + dx, y - h / 2 + dy, w, h)
     _regions(sheet, scene, pane, boxes, edges, clip, paints)
-    sheet.shapes += [Curve(route, "#868b91", 1.2, clip) for route, _, _ in edges]
+    sheet.shapes += [Curve(way, "#868b91", 1.2, _clip(way, clip)) for way, _, _ in edges]
     divided = bool(len(scene.homes))
     for i, box in boxes.items():
         _box(sheet, pane, i, box, look, paints, divided)
+
+
+def _clip(route: Route, clip: Clip) -> Clip | None:
+    left, top, wide, high = clip
+    inside = all(left <= x <= left + wide and top <= y <= top + high for x, y in route)
+    return None if inside else clip
 
 
 def _regions(
@@ -209,7 +216,8 @@ def _regions(
         for route, a, b in edges:
             if region[a] >= 0 and region[a] == region[b]:
                 paint = paints[f"e{colors[region[a]]}"]
-                sheet.shapes.append(Curve(route, paint.line if rim else paint.region, weight, clip))
+                color = paint.line if rim else paint.region
+                sheet.shapes.append(Curve(route, color, weight, _clip(route, clip)))
         for i, (x, y, w, h) in boxes.items():
             if region[i] >= 0:
                 paint = paints[f"e{colors[region[i]]}"]

@@ -146,31 +146,58 @@ def acyclic(graph: Graph, groups: Iterable[Group]) -> bool:
 
 def block_groups(graph: Graph) -> list[Group]:
     """Pieces between two cuts that occur more than once, each with the chain that follows it."""
-    if not graph.nodes:
-        return []
-    edges = tuple((j, i) for i, before in enumerate(graph.predecessors) for j in before)
-    pieces, _ = cut(Problem(((1.0, 1.0),) * len(graph.nodes), edges))
-    runs: list[tuple[tuple[object, ...], list[int]]] = []
+    count = len(graph.nodes)
+    edges = [(j, i) for i, before in enumerate(graph.predecessors) for j in before]
+    for k, spec in enumerate(graph.inputs):
+        edges += [(count + k, i) for i in graph.consumers.get(spec.name, ())]
+    pieces, _ = cut(Problem(((1.0, 1.0),) * (count + len(graph.inputs)), tuple(edges)))
+    runs = _runs(graph, pieces)
+    tails: dict[_Core, tuple[str, ...]] = {}
+    for run in runs:
+        ops = tuple(graph.nodes[i].op_type for i in run.tail)
+        tails[run.core] = _same_start(tails.get(run.core, ops), ops)
+    common = Counter(run.core for run in runs)
+    repeated = (core for core, times in common.items() if times > 1)
+    letters = {core: _letter(i) for i, core in enumerate(repeated)}
+    groups = []
+    for run in runs:
+        members = (*run.members, *run.tail[: len(tails[run.core])])
+        if run.core in letters and len(members) >= LEAST_BLOCK:
+            title = f"Block {letters[run.core]}"
+            groups.append(Group(graph.nodes[members[0]].name, "block", title, members))
+    return groups
+
+
+_Core = tuple[object, ...]
+
+
+@dataclass
+class _Run:
+    """A piece with branches and the chain of single nodes after it."""
+
+    core: _Core
+    members: tuple[int, ...]
+    tail: list[int]
+
+
+def _runs(graph: Graph, pieces: Iterable[Piece]) -> list[_Run]:
+    runs: list[_Run] = []
     for piece in pieces:
-        signature, members = _looks(graph, piece)
-        if len(piece.boxes) > 2 or not runs:
-            runs.append((signature, members))
-        else:
-            before, held = runs[-1]
-            runs[-1] = ((*before, signature), [*held, *members])
-    common = Counter(signature for signature, _ in runs)
-    letters = {s: _letter(i) for i, s in enumerate(s for s, n in common.items() if n > 1)}
-    return [
-        Group(graph.nodes[members[0]].name, "block", f"Block {letters[signature]}", tuple(members))
-        for signature, members in runs
-        if signature in letters and len(members) >= LEAST_BLOCK
-    ]
+        boxes = piece.boxes[1:] if piece.top else piece.boxes
+        members = tuple(i for i in boxes if i < len(graph.nodes))
+        if len(piece.boxes) > 2:
+            ops = tuple(graph.nodes[i].op_type for i in members)
+            runs.append(_Run((ops, tuple(sorted(piece.edges))), members, []))
+        elif runs:
+            runs[-1].tail.extend(members)
+    return runs
 
 
-def _looks(graph: Graph, piece: Piece) -> tuple[tuple[object, ...], list[int]]:
-    members = list(piece.boxes[1:] if piece.top else piece.boxes)
-    ops = tuple(graph.nodes[i].op_type for i in members)
-    return (ops, piece.edges), members
+def _same_start(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
+    same = 0
+    while same < min(len(one), len(other)) and one[same] == other[same]:
+        same += 1
+    return one[:same]
 
 
 def _letter(number: int) -> str:

@@ -1,0 +1,137 @@
+"""Files: they parse, hold the same for hostile names as for harmless ones, ask for nothing."""
+
+import json
+import re
+import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
+
+import pytest
+import scene_cases as cases
+from PIL import Image
+
+from workbench.layout import engine_in_use
+from workbench.layout.engines import drawn
+from workbench.widgets.export import dot_text, figure_html, html_text, save, svg_text
+from workbench.widgets.scene import Subject, left_groups, scene_of
+
+
+def scene(names=(), blocks=8):
+    graph = cases.chain_with_branches(blocks, names)
+    return scene_of(Subject(graph, None, cases.divided(graph)))
+
+
+def page(names=()):
+    graph = cases.chain_with_branches(8, names)
+    subject = Subject(graph, None, cases.divided(graph))
+    return html_text(subject, left_groups(graph, None), "let x;", "p{}")
+
+
+class Tags(HTMLParser):
+    """Elements of a page with the names of their attributes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, tuple[str, ...]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, tuple(name for name, _ in attrs)))
+
+
+def _shape(text: str) -> list[tuple[str, tuple[str, ...]]]:
+    return [(e.tag, tuple(sorted(e.attrib))) for e in ET.fromstring(text).iter()]
+
+
+def test_svg_has_the_same_elements_whatever_the_names():
+    text = svg_text(scene(cases.HOSTILE))
+    harmless, hostile = _shape(svg_text(scene())), _shape(text)
+    # Where columns break depends on how wide names are, and an edge at a break is drawn twice.
+    assert set(harmless) == set(hostile)
+    for tag in ("text", "rect"):
+        counts = [sum(tag in name for name, _ in found) for found in (harmless, hostile)]
+        assert counts[0] == counts[1], tag
+    assert not re.search(r"<(script|style|image|foreignObject|a)\b|href=|url\(", text)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("overlay", ["partition", "reason", "precision"])
+def test_svg_of_every_theme_and_overlay_is_well_formed(theme, overlay):
+    root = ET.fromstring(svg_text(scene(), overlay, theme=theme))
+    assert float(root.attrib["width"]) > 300
+    for rect in root.iter("{http://www.w3.org/2000/svg}rect"):
+        assert float(rect.attrib["width"]) >= 0
+
+
+def test_svg_shows_every_box_once_and_wraps_tall_pictures():
+    one = scene(blocks=60)
+    text = svg_text(one)
+    root = ET.fromstring(text)
+    for node in one.subject.original.nodes:
+        assert text.count(f">{node.name}<") <= 2
+        assert f">{node.name}<" in text
+    wide, high = float(root.attrib["width"]), float(root.attrib["height"])
+    assert 0.6 < wide / high < 3
+
+
+def test_a_very_large_picture_is_cut_off_and_says_so():
+    graph = cases.chain_with_branches(300)
+    text = svg_text(scene_of(Subject(graph, None, cases.divided(graph))))
+    assert "first 400 boxes" in text
+    assert len(text) < 600_000
+
+
+def test_the_page_has_the_same_elements_whatever_the_names():
+    harmless, hostile = page(), page(cases.HOSTILE)
+    assert Tags(harmless).found == Tags(hostile).found
+    assert "default-src 'none'" in hostile
+    assert "http" not in re.sub(r"http-equiv|http://www\.w3\.org/2000/svg", "", harmless)
+
+
+def test_the_page_holds_both_states_with_details():
+    state = re.search(r'id="state">(.*?)</script>', page(), re.DOTALL)
+    assert state
+    found = json.loads(state.group(1))
+    closed, opened = found["variants"]
+    assert len(opened["right"]["x"]) > len(closed["right"]["x"])
+    for one in (closed, opened):
+        assert len(one["details"]["left"]) == len(one["left"]["x"])
+        assert set(one["paints"]) == {"partition", "reason", "precision"}
+
+
+def test_dot_has_one_line_a_box_and_a_line_an_edge():
+    for names in ((), cases.HOSTILE):
+        pane = scene(names).left
+        text = dot_text(pane)
+        assert len(re.findall(r"^  n\d+ \[", text, re.MULTILINE)) == len(pane.items)
+        assert len(re.findall(r"^  n\d+ -> n\d+$", text, re.MULTILINE)) == len(pane.edges)
+
+
+@pytest.mark.skipif(engine_in_use() == "python", reason="no Graphviz here")
+def test_graphviz_reads_the_dot_with_hostile_names():
+    pane = scene(cases.HOSTILE).left
+    (plain,) = drawn([dot_text(pane)], engine_in_use(), 30, None)
+    assert plain
+    assert len(re.findall(r"^node ", plain, re.MULTILINE)) == len(pane.items)
+    assert len(re.findall(r"^edge ", plain, re.MULTILINE)) == len(pane.edges)
+
+
+@pytest.mark.parametrize("names", [(), cases.HOSTILE], ids=["harmless", "hostile"])
+def test_png_and_pdf(tmp_path, names):
+    one = scene(names, blocks=4)
+    with Image.open(save(one, tmp_path / "view.png")) as image:
+        assert image.width > 600
+        assert len(image.convert("RGB").getcolors(1 << 24) or ()) > 20
+    assert save(one, tmp_path / "view.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_save_by_ending(tmp_path):
+    one = scene()
+    assert ET.parse(save(one, tmp_path / "a.svg"))
+    assert save(one, tmp_path / "a.dot", side="right").read_text().count("Engine") >= 1
+    with pytest.raises(ValueError, match=r"ending must be one of \.svg"):
+        save(one, tmp_path / "a.gif")
+
+
+def test_the_figure_is_an_image_with_a_described_content():
+    html = figure_html(svg_text(scene(cases.HOSTILE)), "wb-twin-1", 'a "b" <c>')
+    assert Tags(html).found == [("figure", ("class", "style")), ("img", ("alt", "style", "src"))]
