@@ -98,7 +98,7 @@ def titled(title: str, *children: ipw.Widget) -> ipw.VBox:
 
 def wide() -> ipw.Layout:
     """A layout of its own, as wide as there is room: a layout that is shared hides with others."""
-    return ipw.Layout(width="100%")
+    return ipw.Layout(width="auto")
 
 
 def split(text: str) -> tuple[str, ...]:

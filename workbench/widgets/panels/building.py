@@ -29,7 +29,7 @@ class BuildPanel:
         self.cancel = ipw.Button(
             description="Cancel", icon="stop", disabled=True, layout=ipw.Layout(width="90px")
         )
-        self.phase = ipw.HTML()
+        self.phase = ipw.HTML(layout=ipw.Layout(min_height="22px"))
         self.bar = ipw.IntProgress(layout=ipw.Layout(width="100%", display="none"))
         self.log = ipw.HTML()
         self._shown = 0.0

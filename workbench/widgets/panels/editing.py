@@ -235,11 +235,7 @@ class SettingsPanel:
 
     def reported(self, reports: tuple[backends.Report, ...]) -> None:
         """Mark what is usable here, and say why the rest is not."""
-        usable = {report.name for report in reports if report.usable}
-        marked = [
-            (name if name in usable else f"{name} (not usable here)", name)
-            for name in backends.names()
-        ]
+        marked = [(_marked(report), report.name) for report in reports]
         for name in ("backend", "native"):
             field = self.fields[name]
             chosen = field.value
@@ -248,6 +244,20 @@ class SettingsPanel:
                 field.options, field.value = marked, chosen
             finally:
                 self._settling = False
-        rows = [(r.name, r.version or "–", r.why_not or "usable", r.remedy) for r in reports]
-        table = markup.table(("backend", "version", "here", "to change that"), rows)
-        self.doctor.value = markup.folded("what works here, and why not the rest", table)
+        told = "".join(map(_told, reports))
+        self.doctor.value = markup.folded("what works here, and why not the rest", told)
+
+
+def _marked(report: backends.Report) -> str:
+    if report.usable:
+        return report.name
+    builds = "build" in report.can
+    return f"{report.name} ({'builds, cannot run here' if builds else 'not usable here'})"
+
+
+def _told(report: backends.Report) -> str:
+    name = f"<b>{markup.escaped(report.name)} {markup.escaped(report.version)}</b>"
+    if report.usable:
+        return f"<p>{name}: builds and runs here</p>"
+    why, remedy = markup.escaped(report.why_not), markup.escaped(report.remedy)
+    return f"<p>{name}: {why}. To change that: {remedy}</p>"
