@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from workbench import backends, hybrid
 from workbench.backends.base import BuildConfig, Engine
 from workbench.cache import Cache
-from workbench.errors import BackendError, MissingDependencyError, StudyError, WorkerError
+from workbench.errors import (
+    BackendError,
+    MissingDependencyError,
+    ModelError,
+    StudyError,
+    WorkerError,
+)
 from workbench.model import Model
-from workbench.partitioning import Capability, Partition, Plan, plan
+from workbench.partitioning import Capability, Exclusion, Partition, Plan, Subgraph, plan
+from workbench.precision import uses_tf32
 from workbench.progress import Cancel, Progress
 from workbench.study.design import Design, Subject, Variant
+from workbench.study.precisions import Networks, Typed, shares
 from workbench.study.results import Configuration
 from workbench.text import shown
 
@@ -22,7 +32,7 @@ FALLBACK_SOURCE = "tensorrt-11.1"
 
 _ON_CPU = frozenset({"reference", "onnxruntime", "openvino"})
 
-FAILURES = (BackendError, WorkerError)
+FAILURES = (BackendError, WorkerError, ModelError)
 """What costs one configuration and not the study."""
 
 
@@ -30,12 +40,29 @@ FAILURES = (BackendError, WorkerError)
 class Group:
     """One network at one batch: everything its configurations share."""
 
-    subject: Subject
+    networks: Networks
     batch: int
-    design: Design
     cache: Cache | None
-    progress: Progress
-    cancel: Cancel
+
+    @property
+    def subject(self) -> Subject:
+        """The network as it was given."""
+        return self.networks.subject
+
+    @property
+    def design(self) -> Design:
+        """What is compared."""
+        return self.networks.design
+
+    @property
+    def progress(self) -> Progress:
+        """Told of each step."""
+        return self.networks.progress
+
+    @property
+    def cancel(self) -> Cancel:
+        """Stops the study."""
+        return self.networks.cancel
 
     @cached_property
     def model(self) -> Model:
@@ -58,36 +85,88 @@ class Group:
         """The engine of a variant and what is known of it.
 
         Raises:
-            BackendError, WorkerError: it could not be built.
+            BackendError, WorkerError, ModelError: it could not be built.
         """
+        typed = self._typed(variant)
+        model = self._shaped(typed)
+        divided = self._divided(model, variant, typed) if variant.threshold is not None else None
         begun = time.perf_counter()
-        engine = self._whole(variant) if variant.threshold is None else self._hybrid(variant)
+        if divided is None:
+            engine = self._whole(model, variant, typed)
+        else:
+            engine = self._hybrid(model, divided, variant, typed)
         seconds = time.perf_counter() - begun
-        return self._described(variant, getattr(engine, "partition", None), seconds), engine
+        facts = self._partition_facts(variant, divided, getattr(engine, "partition", None), typed)
+        if typed is not None:
+            facts |= shares(engine, typed, self.model.graph, self._inside(variant))
+        return self._described(variant, facts, seconds), engine
 
-    def _whole(self, variant: Variant) -> Engine:
+    def _shaped(self, typed: Typed | None) -> Model:
+        """The network that is built, with concrete shapes."""
+        if typed is None or typed.transformed is None:
+            return self.model
+        return at_batch(typed.transformed.model, self.batch)
+
+    def _typed(self, variant: Variant) -> Typed | None:
+        """The network in the precision of a variant; None where it has none."""
+        if not variant.precision:
+            return None
+        inside = self._inside(variant)
+        outside = [n.name for n in self.model.graph.nodes if n.name not in inside]
+        return self.networks.typed(variant.precision, variant.backend, outside)
+
+    def _inside(self, variant: Variant) -> frozenset[str]:
+        """Nodes that are to go into engines: those of the network as it was given."""
+        if variant.threshold is None:
+            return frozenset(node.name for node in self.model.graph.nodes)
+        parts = self.partition(variant).subgraphs
+        return frozenset(name for part in parts for name in (*part.nodes, *part.folded))
+
+    def _whole(self, model: Model, variant: Variant, typed: Typed | None) -> Engine:
         return hybrid.build_engine(
-            self.model,
+            model,
             variant.backend,
-            config=BuildConfig(threads=self.design.threads, optimization_level=variant.level),
+            config=self._config(typed, variant.level),
             cache=self.cache,
             progress=self.progress,
             cancel=self.cancel,
             timeout=self.design.build_timeout,
         )
 
-    def _hybrid(self, variant: Variant) -> Engine:
+    def _config(self, typed: Typed | None, level: int | None = None) -> BuildConfig:
+        tf32 = typed is None or uses_tf32(typed.wanted)
+        return BuildConfig(threads=self.design.threads, optimization_level=level, tf32=tf32)
+
+    def _hybrid(
+        self, model: Model, divided: Partition, variant: Variant, typed: Typed | None
+    ) -> Engine:
         return hybrid.build(
-            self.model,
-            self.partition(variant),
+            model,
+            divided,
             variant.backend,
             native=self.design.native,
-            config=BuildConfig(threads=self.design.threads),
+            config=self._config(typed),
             cache=self.cache,
             progress=self.progress,
             cancel=self.cancel,
             timeout=self.design.build_timeout,
         )
+
+    def _divided(self, model: Model, variant: Variant, typed: Typed | None) -> Partition:
+        """The partition that is built: of a typed network, with the nodes that were chosen before
+        its types.
+        """
+        if typed is None or typed.transformed is None:
+            return self.partition(variant)
+        inside, before = self._inside(variant), self.model.graph.position
+        outside = [
+            node.name
+            for node in model.graph.nodes
+            if node.name in before and node.name not in inside
+        ]
+        capability = ask(model, self.design.source)
+        exclude = Exclusion(nodes=tuple(outside))
+        return plan(model.graph, capability, policy=self.design.policy, exclude=exclude).at(1)
 
     def partition(self, variant: Variant) -> Partition:
         """The partition at the threshold of a variant."""
@@ -99,34 +178,52 @@ class Group:
         if variant.threshold is None:
             return None
         parts = self.partition(variant).subgraphs
-        return variant.backend, tuple(sorted(part.nodes for part in parts))
+        return variant.backend, variant.precision, tuple(sorted(part.nodes for part in parts))
 
     def configuration(self, variant: Variant, *, failed: str = "") -> Configuration:
         """A variant that was not built: with what is planned, and why it failed."""
-        return self._described(variant, None, None, failed=failed)
+        planned = self.partition(variant) if variant.threshold is not None else None
+        facts = self._partition_facts(variant, planned, None, None)
+        return self._described(variant, facts, None, failed=failed)
+
+    def _partition_facts(
+        self,
+        variant: Variant,
+        planned: Partition | None,
+        built: Partition | None,
+        typed: Typed | None,
+    ) -> dict[str, Any]:
+        """What tables say of a partition; nodes are counted as the user has them."""
+        if planned is None:
+            return {}
+        now = built or planned
+        return {
+            "policy": self.design.policy,
+            "source": self.plan.capability.source,
+            "native": self.design.native,
+            "native_version": version(self.design.native),
+            "engines": len(now.subgraphs),
+            "engine_nodes": self._count(now.subgraphs, typed),
+            "native_nodes": self._count(now.native, typed),
+            "build_failures": len(planned.subgraphs) - len(now.subgraphs),
+        }
+
+    def _count(self, parts: Iterable[Subgraph], typed: Typed | None) -> int:
+        """The user's nodes in parts: those a transform put in count nothing, merged ones each."""
+        names = [name for part in parts for name in part.nodes]
+        if typed is None or typed.transformed is None:
+            return len(names)
+        origin, known = typed.transformed.origin, self.model.graph.position
+        return len({far for name in names if name in known for far in origin[name]})
 
     def _described(
         self,
         variant: Variant,
-        partition: Partition | None,
+        facts: Mapping[str, Any],
         seconds: float | None,
         *,
         failed: str = "",
     ) -> Configuration:
-        facts: dict[str, object] = {}
-        if variant.threshold is not None:
-            planned = self.partition(variant)
-            now = partition or planned
-            facts = {
-                "policy": self.design.policy,
-                "source": self.plan.capability.source,
-                "native": self.design.native,
-                "native_version": version(self.design.native),
-                "engines": len(now.subgraphs),
-                "engine_nodes": sum(map(len, now.subgraphs)),
-                "native_nodes": sum(map(len, now.native)),
-                "build_failures": len(planned.subgraphs) - len(now.subgraphs),
-            }
         return Configuration(
             model=self.subject.name,
             batch=self.batch,
@@ -136,10 +233,11 @@ class Group:
             device=device(variant.backend),
             threshold=variant.threshold,
             level=variant.level,
+            precision=variant.precision,
             weights=self.subject.weights,
             build_seconds=seconds,
             failed=failed,
-            **facts,  # type: ignore[arg-type]
+            **facts,
         )
 
 

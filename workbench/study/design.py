@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from workbench.calibrate import METHODS
 from workbench.data import LabelledData
 from workbench.errors import StudyError
 from workbench.model import Model
 from workbench.partitioning import Exclusion
+from workbench.precision import Precision, PrecisionPlan
+from workbench.precision.resolution import parsed
+from workbench.ranges import CalibrationTable
 from workbench.study.codec import decoded, encoded
 from workbench.text import listed, shown
 
@@ -34,6 +39,8 @@ class Subject:
     """Output that holds the scores; a network with one output needs none."""
     exclude: Exclusion = field(default_factory=Exclusion)
     """Nodes of this network to keep out of engines, beside those the design keeps out."""
+    calibration: LabelledData | CalibrationTable | None = None
+    """Ranges for INT8, or pictures to take them from, best none of `data`."""
 
     @property
     def name(self) -> str:
@@ -84,6 +91,12 @@ class Design:
     """None: the native backend, the same with its optimisations off, and every backend."""
     threads: int = 1
     """Processor threads of every engine."""
+    precisions: tuple[PrecisionPlan | Precision | str, ...] = ()
+    """What engines compute in: names such as ``int8``, or plans. Every configuration is measured in
+    each, but for unoptimised ones, which are measured in the first. Nodes outside engines stay as
+    they are. Empty: networks are run as they are. Kept as plans."""
+    method: str = "entropy"
+    """Rule that makes ranges of calibration data, for INT8."""
     reference: str = "reference"
     """Backend whose outputs count as right."""
     deviation_samples: int = 16
@@ -111,6 +124,15 @@ class Design:
         if isinstance(self.backends, str):
             raise ValueError(f"backends is {shown(self.backends)}; must be a sequence of names")
         object.__setattr__(self, "backends", tuple(dict.fromkeys(self.backends)))
+        if isinstance(self.precisions, str | PrecisionPlan):
+            raise ValueError("precisions must be a sequence of names or plans")
+        made = (
+            one if isinstance(one, PrecisionPlan) else PrecisionPlan(parsed(one))
+            for one in self.precisions
+        )
+        object.__setattr__(self, "precisions", tuple(dict.fromkeys(made)))
+        if self.method not in METHODS:
+            raise ValueError(f"method is {shown(self.method)}; must be one of {', '.join(METHODS)}")
         if self.policy not in ("connected", "fewest"):
             raise ValueError(f"policy is {shown(self.policy)}; must be connected or fewest")
         if not self.all_wholes and not (self.thresholds and self.backends):
@@ -136,11 +158,28 @@ class Design:
         every = (Whole(self.native), Whole(self.native, 0), *map(Whole, self.backends))
         return tuple(dict.fromkeys(every))
 
+    @property
+    def plans(self) -> dict[str, PrecisionPlan]:
+        """Precision plans by what tables call them: the default, or ``mixed int8`` with rules."""
+        found: dict[str, PrecisionPlan] = {}
+        seen: Counter[str] = Counter()
+        for one in self.precisions:
+            assert isinstance(one, PrecisionPlan)
+            name = f"mixed {one.default.value}" if one.rules else one.default.value
+            seen[name] += 1
+            found[name if seen[name] == 1 else f"{name} {seen[name]}"] = one
+        return found
+
     def fields(self) -> dict[str, Any]:
         """The design as plain JSON values; two designs are the same if these are."""
         found = {name: getattr(self, name) for name in self.__dataclass_fields__}
         found["wholes"] = [whole.label for whole in self.all_wholes]
         found["exclude"] = repr(self.exclude)
+        # Journals of designs without precisions stay those of the same design.
+        del found["precisions"], found["method"]
+        if self.plans:
+            found |= {"precisions": [p.to_json() for p in self.plans.values()]}
+            found |= {"method": self.method}
         return {k: list(v) if isinstance(v, tuple) else v for k, v in found.items()}
 
 
@@ -152,10 +191,23 @@ class Variant:
     backend: str
     threshold: int | None = None
     level: int | None = None
+    precision: str = ""
+    """Name of a plan of `Design.plans`; empty: the network as it is."""
+
+    def at(self, precision: str) -> Variant:
+        """The same in a precision of this name."""
+        return replace(self, label=f"{self.label}, {precision}", precision=precision)
 
 
 def variants(design: Design) -> tuple[Variant, ...]:
     """Every way to run a network at one batch, in the order tables have."""
+    every, names = _ways(design), list(design.plans)
+    if not names:
+        return every
+    return tuple(way.at(name) for way in every for name in (names[:1] if way.level == 0 else names))
+
+
+def _ways(design: Design) -> tuple[Variant, ...]:
     policy = "" if design.policy == "connected" else f", {design.policy}"
     wholes = (Variant(w.label, w.backend, None, w.level) for w in design.all_wholes)
     hybrids = (
@@ -197,6 +249,7 @@ class StudyPlan:
                 "input": subject.input,
                 "output": subject.output,
                 "exclude": repr(subject.exclude),
+                **_calibration(subject, design),
             }
             for subject in subjects
         }
@@ -207,6 +260,12 @@ class StudyPlan:
     def differences(self, other: StudyPlan) -> tuple[str, ...]:
         """What differs, in words: ``design threads: 1 in the file, 2 now``; self is the file's."""
         return tuple(_differences(self.fields, other.fields, ""))
+
+
+def _calibration(subject: Subject, design: Design) -> dict[str, str | None]:
+    if not design.plans:
+        return {}
+    return {"calibration": subject.calibration.digest if subject.calibration else None}
 
 
 def _differences(mine: Any, other: Any, path: str) -> list[str]:

@@ -62,6 +62,19 @@ class Configuration:
     weights: str = "unknown"
     same_as: str = ""
     """Variant with exactly the same partition; it was built and measured once for both."""
+    precision: str = ""
+    """What was asked for: ``int8``; empty where the network was run as it is."""
+    met: float | None = None
+    """Share of the nodes in engines, or of all of a whole network, that compute in what was asked
+    for; None where the engines do not say."""
+    wider: float | None = None
+    """Share that compute in more bits than asked for."""
+    replaced: float | None = None
+    """Share that compute in another type of the same width, or in fewer bits."""
+    kept: float | None = None
+    """Share that the transform left in another precision, for a reason."""
+    around: float | None = None
+    """Share that other layers do around a product, in float: scales, casts, activations."""
     failed: str = ""
     """Why it could not be measured; empty if it could."""
 
@@ -74,6 +87,18 @@ class Configuration:
     def whole(self) -> bool:
         """Whether it runs the network without a partition."""
         return self.threshold is None
+
+    @property
+    def achieved(self) -> str:
+        """What became of the precision asked for, in words: ``met 96 %, kept 4 %``."""
+        names = ("met", "wider", "replaced", "kept", "around")
+        shares: dict[str, float] = {name: getattr(self, name) or 0.0 for name in names}
+        if self.met is None:
+            return ""
+        told = {name: share for name, share in shares.items() if share or name == "met"}
+        left = 1 - sum(told.values())
+        told |= {"unknown": left} if left > 1e-9 else {}
+        return ", ".join(f"{name} {100 * share:.0f} %" for name, share in told.items())
 
     @property
     def measured_by(self) -> str:

@@ -24,6 +24,7 @@ from workbench.study.environment import describe
 from workbench.study.files import of_records
 from workbench.study.journal import Journal
 from workbench.study.judging import Reference, first_feeds, judged, latencies, timed_calls
+from workbench.study.precisions import Networks, check
 from workbench.study.results import Configuration, Study
 from workbench.text import shown
 
@@ -56,7 +57,8 @@ def run(
     Raises:
         StudyError: the journal holds another study (the message says what differs) or cannot be
             written, or a network cannot be run at a batch of the design.
-        DataError: labelled data that do not fit their network.
+        DataError: labelled data that do not fit their network, or a calibration table of another.
+        PrecisionError: a precision plan that does not fit a network, or INT8 without calibration.
         CancelledError: stopped by `cancel`.
     """
     subjects = (subjects,) if isinstance(subjects, Subject) else tuple(subjects)
@@ -67,15 +69,18 @@ def run(
         "baselines": {subject.name: _baseline(design) for subject in subjects},
         "groups": [[subject.name, batch] for subject in subjects for batch in design.batches],
     }
+    for subject in subjects:
+        check(subject, design)
     path = Path(journal) if journal is not None else None
     if path and fresh:
         path.unlink(missing_ok=True)
     with ExitStack() as stack:
         kept = Kept(head, stack.enter_context(Journal(path, plan, head)) if path else None)
         for subject in subjects:
+            networks = Networks(subject, design, progress, cancel or Cancel())
             for batch in design.batches:
                 if not kept.finished(subject.name, batch):
-                    group = Group(subject, batch, design, cache, progress, cancel or Cancel())
+                    group = Group(networks, batch, cache)
                     _measure(group, kept)
         return kept.study()
 
@@ -83,7 +88,7 @@ def run(
 def _baseline(design: Design) -> str:
     """The native backend alone if it is measured, else whatever comes first."""
     labels = [variant.label for variant in variants(design)]
-    plain = f"{design.native}, whole"
+    plain = ", ".join([f"{design.native}, whole", *list(design.plans)[:1]])
     return plain if plain in labels else labels[0]
 
 
@@ -172,7 +177,8 @@ def _one(bench: _Bench, variant: Variant) -> None:
 
 def _copied(twin: Configuration) -> dict[str, Any]:
     """What a configuration has from the one it is the same as: engines may have failed to build."""
-    names = ("engines", "engine_nodes", "native_nodes", "build_failures", "build_seconds")
+    names = ("engines", "engine_nodes", "native_nodes", "build_failures", "build_seconds",
+             "met", "wider", "replaced", "kept", "around")  # fmt: skip
     return {"same_as": twin.variant} | {name: getattr(twin, name) for name in names}
 
 

@@ -28,7 +28,8 @@ COLUMNS: Mapping[str, type] = {
     "top5": float, "top5_low": float, "top5_high": float, "accuracy_samples": int,
     "output": str, "deviation": str, "snr_db": float, "relative_l2": float, "relative_max": float,
     "cosine": float, "top1_agreement": float, "nonfinite": int, "deviation_samples": int,
-    "reference": str,
+    "reference": str, "precision": str, "achieved": str, "met": float, "wider": float,
+    "replaced": float, "kept": float, "around": float,
 }  # fmt: skip
 """Column -> type. Times are seconds a run of the whole batch, shares lie between 0 and 1.
 
@@ -47,9 +48,11 @@ def _row(study: Study, one: Configuration) -> dict[str, Any]:
     for name in (
         "model", "weights", "batch", "variant", "threshold", "policy", "backend",
         "backend_version", "native", "native_version", "device", "engines", "engine_nodes",
-        "native_nodes", "build_failures", "build_seconds", "same_as", "failed",
+        "native_nodes", "build_failures", "build_seconds", "same_as", "failed", "met", "wider",
+        "replaced", "kept", "around",
     ):  # fmt: skip
         row[name] = getattr(one, name)
+    row["precision"], row["achieved"] = one.precision or None, one.achieved or None
     row["threads"], row["capability"] = study.environment.threads, one.source
     latency = study.latency(one)
     if latency:
@@ -148,9 +151,7 @@ def text(study: Study, *, width: int = 120) -> str:
 def _block(study: Study, model: str, batch: int, width: int) -> str:
     configurations = study.select(model, batch)
     found = [_row(study, one) for one in configurations]
-    columns = [
-        (head, make) for head, make in PRINTED if any(make(row) != NOTHING for row in found)
-    ]
+    columns = [(head, make) for head, make in PRINTED if any(make(row) != NOTHING for row in found)]
     cells = [[make(row) for _, make in columns] for row in found]
     others = zip(*([head for head, _ in columns[1:]], *(line[1:] for line in cells)), strict=True)
     room = width - sum(2 + max(map(len, column)) for column in others)
@@ -237,6 +238,7 @@ PRINTED: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = (
     ("top-1 %", _accuracy),
     ("SNR dB", _deviation),
     ("agree", lambda row: _percent(row["top1_agreement"], 1)),
+    ("achieved", lambda row: row["achieved"] or NOTHING),
 )
 """Head and text of each printed column, made from one of `rows`."""
 
@@ -253,6 +255,11 @@ def _footer(study: Study, width: int) -> str:
     if any(one.same_as for one in study.configurations):
         lines.append(
             "* the same engines as at an earlier threshold; built and measured once for both."
+        )
+    if any(one.achieved for one in study.configurations):
+        lines.append(
+            "Achieved: nodes in engines by what became of the precision asked for. Kept: left out "
+            "of it by the transform; around: scales, casts and activations around a product."
         )
     baselines = sorted(set(study.baselines.values()))
     if baselines:
