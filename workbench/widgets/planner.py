@@ -29,7 +29,7 @@ from workbench.partitioning import (
 from workbench.precision import Precision, PrecisionPlan
 from workbench.progress import Cancel, Progress, silent
 from workbench.ranges import CalibrationTable
-from workbench.transform import Transformed, lower
+from workbench.transform import Form, Transformed, lower
 from workbench.widgets import profiles
 from workbench.widgets.choices import Choices
 
@@ -74,8 +74,12 @@ class Planner:
         known = self._memo.get("capability")
         return known is not None and known[0] == self._capability_key(choices)
 
+    def _typed_key(self, choices: Choices) -> Hashable:
+        form = _form(choices) if choices.precision == Precision.INT8.value else None
+        return choices.precision, choices.exact, form
+
     def _shaped_key(self, choices: Choices) -> Hashable:
-        return choices.precision, choices.exact, tuple(choices.profiles.items())
+        return self._typed_key(choices), tuple(choices.profiles.items())
 
     def _capability_key(self, choices: Choices) -> Hashable:
         return self._shaped_key(choices), choices.source
@@ -116,9 +120,9 @@ class Planner:
 
         def make() -> Transformed:
             table = self._table(progress, cancel) if choices.precision == "int8" else None
-            return lower(self.model, self.precision_plan(choices), table)
+            return lower(self.model, self.precision_plan(choices), table, form=_form(choices))
 
-        return self._kept("typed", (choices.precision, choices.exact), make)
+        return self._kept("typed", self._typed_key(choices), make)
 
     def _table(self, progress: Progress, cancel: Cancel | None) -> CalibrationTable | None:
         data, model = self.calibration, self.model
@@ -202,3 +206,8 @@ class Planner:
             return self.plan(choices).at(choices.threshold, max_engines=limit)
 
         return self._kept("partition", (self._plan_key(choices), choices.threshold), make)
+
+
+def _form(choices: Choices) -> Form:
+    """How INT8 is written down so that the backend has kernels for it."""
+    return Form.ONNXRUNTIME if choices.backend == "onnxruntime" else Form.TENSORRT

@@ -67,7 +67,8 @@ def _typed(state: State) -> str:
             plan += f".but('fp32', op_types={rules[0].op_types!r}, nodes={rules[0].nodes!r})"
         if choices.precision == "int8":
             lines += ["from workbench.calibrate import collect", "", _collected(state)]
-            table = ", table"
+            form = ", form='onnxruntime'" if choices.backend == "onnxruntime" else ""
+            table = f", table{form}"
         lines.append(f"model = lower(model, {plan}{table}).model")
     if fixed:
         lines.append(f"model = model.with_shapes({fixed!r})")

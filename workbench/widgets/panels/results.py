@@ -12,14 +12,19 @@ import ipywidgets as ipw
 from workbench import markup, plot, report
 from workbench.errors import StudyError
 from workbench.study import Study
-from workbench.study.tables import PRINTED
+from workbench.study.tables import NOTHING, PRINTED
 from workbench.text import shown
 from workbench.widgets.bench import Built
 from workbench.widgets.comparing import layer_rows, side_by_side
 from workbench.widgets.desk import Desk
 
 PLOTS = ("latency", "accuracy", "trade-off", "layers by time", "threshold curve")
-_TEMPLATE = "2fr 4.8em 4em 1.8fr 3.6em 1.2fr 1.5fr 3.6em 3.6em"
+_WIDTHS = {
+    "configuration": "2fr", "engines": "4.8em", "nodes": "4em", "latency ms": "1.8fr",
+    "CPU ms": "3.6em", "to baseline": "1.2fr", "top-1 %": "1.5fr", "SNR dB": "3.6em",
+    "agree": "3.6em",
+}  # fmt: skip
+"""Widths of columns by their head; any other has a share."""
 
 
 class ResultsPanel:
@@ -77,21 +82,30 @@ class ResultsPanel:
     def _fill(self, built: tuple[Built, ...]) -> None:
         kept = {name for name, tick in self.ticks.items() if tick.value}
         self.ticks = {}
-        lines: list[ipw.Widget] = [_cells(None, [head for head, _ in PRINTED], None, head=True)]
+        rows = self.desk.state.bench.rows()
+        columns = [
+            (head, make) for head, make in PRINTED if any(make(row) != NOTHING for row in rows)
+        ]
+        widths = " ".join(_WIDTHS.get(head, "1fr") for head, _ in columns)
+        lines: list[ipw.Widget] = [_cells(None, [head for head, _ in columns], None, widths)]
         by_key = {one.configuration.key: one for one in built}
-        for row in self.desk.state.bench.rows():
+        for row in rows:
             one = by_key.get((row["model"], row["batch"], row["variant"]))  # type: ignore[arg-type]
             if one is None:
                 continue
             name = one.configuration.variant
-            tick = ipw.Checkbox(value=name in kept, indent=False, layout=ipw.Layout(width="24px"))
-            tick.tooltip = "tick two to compare them"
-            tick.observe(self.desk.on(self.compare), "value")
-            self.ticks[name] = tick
+            tick = self._tick(name, name in kept)
             show = _button("Show", "", self.desk.on(partial(self.show, one)))
             show.layout.width = "64px"
-            lines.append(_cells(tick, [make(row) for _, make in PRINTED], show))
+            lines.append(_cells(tick, [make(row) for _, make in columns], show, widths))
         self.rows.children = lines
+
+    def _tick(self, name: str, value: bool) -> ipw.Checkbox:
+        tick = ipw.Checkbox(value=value, indent=False, layout=ipw.Layout(width="24px"))
+        tick.tooltip = "tick two to compare them"
+        tick.observe(self.desk.on(self.compare), "value")
+        self.ticks[name] = tick
+        return tick
 
     def show(self, one: Built) -> None:
         """Set the choices a configuration was built with, and show its layers."""
@@ -205,13 +219,13 @@ def _button(text: str, icon: str, action: Callable[[Any], None]) -> ipw.Button:
 
 
 def _cells(
-    tick: ipw.Widget | None, cells: list[str], show: ipw.Widget | None, *, head: bool = False
+    tick: ipw.Widget | None, cells: list[str], show: ipw.Widget | None, widths: str
 ) -> ipw.HBox:
-    """One line of the table: a box to tick, cells in columns, a button."""
-    weight = "600" if head else "400"
+    """One line of the table: a box to tick, cells in columns, a button; the head has neither."""
+    weight = "600" if tick is None else "400"
     spans = "".join(f"<span>{markup.escaped(cell)}</span>" for cell in cells)
     line = ipw.HTML(
-        f'<div class="workbench-row" style="grid-template-columns:{_TEMPLATE};'
+        f'<div class="workbench-row" style="grid-template-columns:{widths};'
         f'font-weight:{weight}">{spans}</div>',
         layout=ipw.Layout(flex="1"),
     )
