@@ -29,7 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command = importlib.import_module(f"workbench.cli.{given.command}")
         with warnings.catch_warnings():
             warnings.showwarning = _told
-            return command.run(given) or 0
+            status = command.run(given) or 0
+        sys.stdout.flush()  # here, where a reader that went away is still no error
+        return status
     except BrokenPipeError:
         # The reader of our output went away (`workbench plan ... | head`): not an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
