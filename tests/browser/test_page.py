@@ -85,6 +85,17 @@ def test_keys_walk_open_and_close(open_net):
     assert page.locator(".right .region rect").count() > 0
 
 
+def test_a_double_click_opens_an_engine_and_one_inside_closes_it(open_net):
+    page = open_net()
+    closed = page.locator(".right g.n").count()
+    box(page, "right", "Engine 0").dblclick()
+    page.wait_for_selector(f'{READY}[data-rev="2"]')
+    assert page.locator(".right g.n").count() > closed
+    box(page, "right", "n2").dblclick()
+    page.wait_for_selector(f'{READY}[data-rev="3"]')
+    assert page.locator(".right g.n").count() == closed
+
+
 def test_search_counts_marks_and_steps(open_net):
     page = open_net()
     page.locator(".right svg").first.focus()
@@ -101,7 +112,7 @@ def test_overlays_change_colours_and_legend(open_net):
     page.get_by_label("Colour by").select_option("time")
     page.wait_for_selector(".legend .c-s5")
     assert page.locator(".left g[class*=c-s]").count() >= 3
-    assert "ms" in box(page, "right", "Engine 0").locator(".tag").inner_text()
+    assert "ms" in box(page, "right", "Engine 0").locator(".tag").text_content()
     page.get_by_label("Colour by").select_option("reason")
     page.wait_for_selector(".left g.c-k1")
     assert "operator not supported" in page.locator(".legend").inner_text()

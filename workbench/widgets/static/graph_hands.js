@@ -3,10 +3,6 @@
 Object.assign(GraphPane.prototype, {
   listen() {
     this.svg.addEventListener("pointerdown", (event) => this.grab(event));
-    this.svg.addEventListener("dblclick", (event) => {
-      const item = this.itemAt(event);
-      if (item >= 0) this.view.toggle(this, item);
-    });
     this.svg.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
     this.svg.addEventListener("keydown", (event) => this.key(event));
     this.svg.addEventListener("pointermove", (event) => this.view.hover(this, this.itemAt(event), event));
@@ -38,11 +34,20 @@ Object.assign(GraphPane.prototype, {
       removeEventListener("pointerup", stop);
       removeEventListener("pointercancel", stop);
       this.svg.classList.remove("held");
-      if (moved < 4) this.view.pick(this, item, more);
+      if (moved < 4) this.click(item, more);
     };
     addEventListener("pointermove", move);
     addEventListener("pointerup", stop);
     addEventListener("pointercancel", stop);
+  },
+
+  // The first click draws the boxes anew, so the browser sees no double click on any of them.
+  click(item, more) {
+    const twice = item >= 0 && item === this.clicked && performance.now() - this.clickedAt < 450;
+    this.clicked = twice ? -1 : item;
+    this.clickedAt = performance.now();
+    if (twice) this.view.toggle(this, item);
+    else this.view.pick(this, item, more);
   },
 
   // A page that is scrolled past the view goes on scrolling: the wheel is ours only with focus, or
