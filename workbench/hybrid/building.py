@@ -28,6 +28,10 @@ from workbench.progress import Cancel, Event, Progress, silent
 from workbench.text import listed, shown
 from workbench.worker import Worker
 
+PATIENCE_SECONDS = 1800.0
+"""Default time limit of one part: far beyond any build seen, and short of a hang for ever, which
+one hostile loop is enough for."""
+
 
 def build(
     model: Model,
@@ -39,7 +43,7 @@ def build(
     cache: Cache | None = None,
     progress: Progress = silent,
     cancel: Cancel | None = None,
-    timeout: float | None = None,
+    timeout: float | None = PATIENCE_SECONDS,
     strict: bool = False,
 ) -> Hybrid:
     """The hybrid of a partitioned model.
@@ -56,7 +60,7 @@ def build(
         cache: where plans are kept and found; None keeps nothing.
         progress: told each phase of each part.
         cancel: stops the work within two seconds; parts finished before stay in the cache.
-        timeout: seconds for each part.
+        timeout: seconds for each part; None waits for ever.
         strict: raise when an engine cannot be built, instead of leaving its nodes native.
 
     Raises:
@@ -97,7 +101,7 @@ def build_engine(
     cache: Cache | None = None,
     progress: Progress = silent,
     cancel: Cancel | None = None,
-    timeout: float | None = None,
+    timeout: float | None = PATIENCE_SECONDS,
 ) -> PlannedEngine:
     """The engine of a whole model by one backend, built in a worker process or found in the cache.
 

@@ -31,7 +31,7 @@ from workbench.plot.scatter import tradeoff
 
 __all__ = [
     "AccuracyNumbers", "ClipNumbers", "CurveNumbers", "LatencyNumbers", "LayerNumbers",
-    "SettlingNumbers", "TradeoffNumbers", "accuracy", "accuracy_numbers", "clip_numbers", "clips", "curve_numbers",
-    "latency", "latency_numbers", "layer_numbers", "layer_times", "save_figures", "settling",
-    "settling_numbers", "threshold_curve", "tradeoff", "tradeoff_numbers",
+    "SettlingNumbers", "TradeoffNumbers", "accuracy", "accuracy_numbers", "clip_numbers", "clips",
+    "curve_numbers", "latency", "latency_numbers", "layer_numbers", "layer_times", "save_figures",
+    "settling", "settling_numbers", "threshold_curve", "tradeoff", "tradeoff_numbers",
 ]  # fmt: skip
