@@ -147,7 +147,9 @@ def building(command: Parser) -> None:
     group.add_argument("--backend", default="openvino", help="what builds engines (openvino)")
     group.add_argument("--native", default="onnxruntime", help="what runs the rest (onnxruntime)")
     group.add_argument("--threads", type=count, default=1, help="CPU threads an engine may use (1)")
-    group.add_argument("--timeout", type=limit, metavar="SECONDS", help="limit for one engine")
+    group.add_argument(
+        "--timeout", type=limit, default=1800, metavar="SECONDS", help="limit for one engine (1800)"
+    )
     group.add_argument("--strict", action="store_true", help="fail where an engine cannot be built")
     group.add_argument(
         "--no-cache", action="store_true", help="neither read nor write cached plans"
@@ -214,6 +216,72 @@ def studying(command: Parser) -> None:
     command.add_argument("--fresh", action="store_true", help="start over instead of resuming")
 
 
+def calibrating(command: Parser) -> None:
+    """Precisions, and where the ranges of INT8 come from."""
+    group = command.add_argument_group("precision")
+    group.add_argument(
+        "--precisions",
+        type=words,
+        default=(),
+        metavar="A,B",
+        help="fp32, tf32, fp16, bf16, int8, or the file of a precision plan",
+    )
+    group.add_argument(
+        "--calibration",
+        metavar="PATH",
+        help="ranges for INT8: data as for --data, or a calibration table (.json, .cache); "
+        "default: the calibration pictures of digits, else the first 128 of --data",
+    )
+    method(group)
+
+
+def method(group: argparse._ArgumentGroup) -> None:
+    """The rule that makes ranges of data."""
+    rules = ("minmax", "percentile", "entropy", "mse", "aciq")
+    group.add_argument("--method", choices=rules, default="entropy", help="default: entropy")
+
+
+def comparing_precisions(command: Parser) -> None:
+    """`precision`: networks side by side."""
+    command.add_argument(
+        "models",
+        metavar="MODEL",
+        nargs="*",
+        help="ONNX files or zoo networks; default: the trained ones of the zoo",
+    )
+    command.add_argument("--seed", type=seed, help="seed of random zoo networks (0)")
+    command.add_argument("--batches", type=counts, default=(1,), metavar="A,B", help="1")
+    command.add_argument("--backend", default="openvino", help="what builds and runs (openvino)")
+    command.add_argument("--threads", type=count, default=1)
+    command.add_argument(
+        "--seconds", type=limit, default=2.0, help="measuring time a configuration (2)"
+    )
+    command.add_argument("--out", type=Path, default=Path("out/precision"), metavar="FOLDER")
+    command.add_argument("--format", choices=("csv", "parquet", "json"), default="csv")
+    command.add_argument("--fresh", action="store_true", help="start over instead of resuming")
+
+
+def table_making(command: Parser) -> None:
+    """`calibrate`: where the table goes and how it is made."""
+    group = command.add_argument_group("table")
+    group.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="ending in .json (all that is known) or .cache (TensorRT's calibration cache)",
+    )
+    group.add_argument(
+        "--form", choices=("workbench", "tensorrt", "paddle", "onnxruntime"),
+        help="another form than the ending says",
+    )  # fmt: skip
+    method(group)
+    group.add_argument("--threads", type=count, help="default: as many as this process may use")
+    group.add_argument(
+        "--journal", type=Path, metavar="FILE", help="go on there after an interruption"
+    )
+
+
 def demonstrating(command: Parser) -> None:
     """`demo`: where its results go."""
     command.add_argument("--out", type=Path, default=Path("out/demo"), metavar="FOLDER")
@@ -258,7 +326,21 @@ COMMANDS = (
         "run a model or a saved hybrid and measure it",
         (model, partitioning, building, running),
     ),
-    ("study", "measure thresholds x batches x backends", (studying, partitioning, data)),
+    (
+        "study",
+        "measure thresholds x batches x backends x precisions",
+        (studying, partitioning, data, calibrating),
+    ),
+    (
+        "precision",
+        "one table: accuracy and latency of networks in FP32 and INT8",
+        (comparing_precisions, data, calibrating),
+    ),
+    (
+        "calibrate",
+        "take the ranges that INT8 needs from data, and write the table",
+        (model, table_making, data),
+    ),
     ("demo", "the study of the README: digits and Inception v1", (demonstrating,)),
     ("lab", "open JupyterLab on the notebooks", (notebooks, serving)),
     ("app", "the Explorer as a page of its own", (application, serving)),

@@ -6,12 +6,13 @@ it was interrupted. The `Study` it gives holds every sample; tables and figures 
 
 from __future__ import annotations
 
+from workbench.study.beside import Beside, beside
 from workbench.study.design import Design, Subject, Whole
 from workbench.study.environment import Environment, describe
 from workbench.study.results import Configuration, Study, load
 from workbench.study.running import run
 
 __all__ = [
-    "Configuration", "Design", "Environment", "Study", "Subject", "Whole", "describe", "load",
-    "run",
+    "Beside", "Configuration", "Design", "Environment", "Study", "Subject", "Whole", "beside",
+    "describe", "load", "run",
 ]  # fmt: skip

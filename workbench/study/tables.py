@@ -155,7 +155,9 @@ def _block(study: Study, model: str, batch: int, width: int) -> str:
     cells = [[make(row) for _, make in columns] for row in found]
     others = zip(*([head for head, _ in columns[1:]], *(line[1:] for line in cells)), strict=True)
     room = width - sum(2 + max(map(len, column)) for column in others)
-    cells = [[shown(line[0], max(12, room)), *line[1:]] for line in cells]
+    # Names that end in a precision say nothing without their end.
+    least = 34 if any(row["precision"] for row in found) else 12
+    cells = [[shown(line[0], max(least, room)), *line[1:]] for line in cells]
     lines = [_title(study, configurations, batch), aligned([head for head, _ in columns], cells)]
     lines += _wrapped(
         [f"{row['variant']}: {row['failed']}" for row in found if row["failed"]], width
@@ -214,6 +216,13 @@ def _deviation(row: Mapping[str, Any]) -> str:
     return row["deviation"]
 
 
+def _achieved(row: Mapping[str, Any]) -> str:
+    if row["met"] is None:
+        return NOTHING
+    others = (f"{name} {_percent(row[name], 0)}" for name in ("wider", "replaced") if row[name])
+    return ", ".join([_percent(row["met"], 0), *others])
+
+
 def _nodes(row: Mapping[str, Any]) -> str:
     if row["engine_nodes"] is None:
         return NOTHING
@@ -238,7 +247,7 @@ PRINTED: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = (
     ("top-1 %", _accuracy),
     ("SNR dB", _deviation),
     ("agree", lambda row: _percent(row["top1_agreement"], 1)),
-    ("achieved", lambda row: row["achieved"] or NOTHING),
+    ("achieved %", lambda row: _achieved(row)),
 )
 """Head and text of each printed column, made from one of `rows`."""
 
@@ -258,8 +267,8 @@ def _footer(study: Study, width: int) -> str:
         )
     if any(one.achieved for one in study.configurations):
         lines.append(
-            "Achieved: nodes in engines by what became of the precision asked for. Kept: left out "
-            "of it by the transform; around: scales, casts and activations around a product."
+            "Achieved: nodes in engines that compute in what was asked for; wider, replaced: in "
+            "another type; the rest was left out by the transform, or scales and casts."
         )
     baselines = sorted(set(study.baselines.values()))
     if baselines:

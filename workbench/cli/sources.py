@@ -1,0 +1,133 @@
+"""What a network is measured and calibrated on, by the names a user types."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from workbench import zoo
+from workbench.calibrate import read
+from workbench.cli import common
+from workbench.data import LabelledData
+from workbench.data.preprocessing import Changes
+from workbench.errors import DataError
+from workbench.model import Model
+from workbench.precision import Precision, PrecisionPlan
+from workbench.ranges import CalibrationTable
+from workbench.study import Subject
+from workbench.study.design import Weights
+from workbench.text import shown
+
+DIGITS = ("digits", "noisy-digits")
+CALIBRATION_SAMPLES = 128
+TRAINED = {"digits_inception": "digits", "digits_resnet": "noisy-digits"}
+"""Trained networks of the zoo, and the pictures they read."""
+
+
+def subject(name: str, given: argparse.Namespace) -> Subject:
+    """A network with its data and what it is calibrated on.
+
+    Raises:
+        ModelError: no such network.
+        DataError: data or a table that cannot be read.
+    """
+    model = common.open_model(name, seed=given.seed)
+    in_zoo = not Path(name).exists()
+    weights: Weights = "unknown"
+    if in_zoo:
+        weights = "trained" if zoo.info(name).trained else "random"
+    found = data(given.data, given)
+    calibration = None
+    if _needs_ranges(given.precisions):
+        calibration = calibration_of(model, found, given)
+    return Subject(
+        model, data=found, title=Path(name).stem, weights=weights, calibration=calibration
+    )
+
+
+def data(name: str | None, given: argparse.Namespace, part: str = "test") -> LabelledData | None:
+    """The labelled data of a name: ``digits``, ``noisy-digits``, a folder or an ``.npz`` file.
+
+    Raises:
+        DataError: there is nothing of the kind.
+    """
+    if name is None:
+        return None
+    if name in DIGITS:
+        return zoo.digits(name != "digits", "calibration" if part == "calibration" else "test")
+    changes = _changes(given)
+    if Path(name).is_dir():
+        return LabelledData.from_folder(name, given.list_file, **changes)
+    return LabelledData.from_npz(name, **changes)
+
+
+def calibration_of(
+    model: Model, labelled: LabelledData | None, given: argparse.Namespace
+) -> LabelledData | CalibrationTable | None:
+    """Data or table that ``--calibration`` names, or what stands for it.
+
+    Raises:
+        DataError: it cannot be read, or is a table of another network.
+    """
+    name = given.calibration
+    if name is None and given.data in DIGITS:
+        name = given.data
+    if name is None:
+        if labelled is None:
+            return None
+        common.note(
+            f"calibrating on the first {min(CALIBRATION_SAMPLES, len(labelled))} items that "
+            "accuracy is measured on; give others with --calibration"
+        )
+        return labelled.head(CALIBRATION_SAMPLES)
+    if name in DIGITS or Path(name).is_dir() or Path(name).suffix.lower() == ".npz":
+        return data(name, given, "calibration")
+    return read(name, model=model)
+
+
+def precisions(names: tuple[str, ...]) -> tuple[PrecisionPlan | str, ...]:
+    """Precisions by name, and plans from files.
+
+    Raises:
+        PrecisionError: a file that holds no plan.
+    """
+    return tuple(
+        PrecisionPlan.load(name) if name.endswith(".json") or "/" in name else name
+        for name in names
+    )
+
+
+def _needs_ranges(names: tuple[str, ...]) -> bool:
+    asked: set[str] = set()
+    for one in precisions(names):
+        asked |= {one} if isinstance(one, str) else {one.default, *(r.precision for r in one.rules)}
+    return Precision.INT8 in asked
+
+
+def require(found: LabelledData | None, model: str) -> LabelledData:
+    """The data, which a command cannot do without.
+
+    Raises:
+        DataError: there are none.
+    """
+    if found is None:
+        raise DataError(
+            f"{shown(model)}: give labelled data with --data: a folder with val_list.txt, an .npz, "
+            "digits or noisy-digits"
+        )
+    return found
+
+
+def _changes(given: argparse.Namespace) -> Changes:
+    changes: Changes = {}
+    if given.resize:
+        changes["size"] = given.resize
+    if given.crop:
+        changes["crop"] = given.crop
+    if given.scale is not None:
+        changes["scale"] = given.scale
+    if given.mean is not None:
+        changes["mean"] = given.mean
+    if given.std is not None:
+        changes["std"] = given.std
+    return changes
