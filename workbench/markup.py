@@ -18,11 +18,11 @@ STYLE = f"""
 .{CLASS}{{font:13px/1.45 system-ui,sans-serif;color:var(--jp-content-font-color1,#111);
 max-width:72em}}
 .{CLASS} table{{border-collapse:collapse;margin:.4em 0;font-size:12px}}
-.{CLASS} th,.{CLASS} td{{text-align:left;padding:.2em .8em .2em 0;vertical-align:top;
+.{CLASS} table th,.{CLASS} table td{{text-align:left;padding:.2em .8em .2em 0;vertical-align:top;
 background:none;border:0;border-bottom:1px solid var(--jp-border-color2,#ddd);white-space:normal;
 overflow-wrap:anywhere}}
-.{CLASS} th{{font-weight:600;overflow-wrap:normal}}
-.{CLASS} td.n,.{CLASS} th.n{{text-align:right;font-variant-numeric:tabular-nums;
+.{CLASS} table th{{font-weight:600;overflow-wrap:normal}}
+.{CLASS} table td.n,.{CLASS} table th.n{{text-align:right;font-variant-numeric:tabular-nums;
 white-space:nowrap}}
 .{CLASS} p{{margin:.3em 0}} .{CLASS} .g{{color:var(--jp-content-font-color2,#555)}}
 .{CLASS} summary{{cursor:pointer}} .{CLASS} img{{max-width:100%;background:#fff}}

@@ -17,6 +17,7 @@ from workbench.errors import (
     PartitionError,
     PrecisionError,
 )
+from workbench.graph import Graph, TensorSpec
 from workbench.partitioning import PRESETS, Exclusion
 from workbench.progress import Cancel, Event
 from workbench.widgets import profiles
@@ -141,6 +142,13 @@ def test_profiles_come_from_data():
     ranges = {"image": ShapeRange((1, 1, 16), (1, 1, 16), (1, 1, 16))}
     with pytest.raises(ValueError, match="3 extents, the input 4"):
         profiles.fitting(zoo.load("digits_resnet").graph, ranges)
+
+
+def test_extents_of_one_name_are_one_number():
+    specs = (TensorSpec("a", "float32", ("n", "k")), TensorSpec("b", "float32", ("k", 4)))
+    found = profiles.usual(Graph("two", specs, (), ()))
+    assert found["a"].opt == (1, 16)
+    assert found["b"].opt == (16, 4)
 
 
 def test_opening_another_network_drops_what_named_parts_of_the_first(state: State):

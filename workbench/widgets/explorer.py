@@ -120,7 +120,8 @@ class Explorer:
         """Two outputs: the widgets, and a picture that is there where they cannot live."""
         from IPython.display import display
 
-        display(self.widget)
+        found: Any = self.widget._repr_mimebundle_()
+        display({**found, "text/plain": repr(self)}, raw=True)
         self._twin = display(self._still(), raw=True, display_id=True)
 
     def close(self) -> None:

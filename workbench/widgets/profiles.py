@@ -37,13 +37,18 @@ def dynamic(graph: Graph) -> tuple[TensorSpec, ...]:
 
 
 def usual(graph: Graph, data: LabelledData | None = None) -> dict[str, ShapeRange]:
-    """A range for every dynamic input: batch 1, and extents from the data where they say them."""
+    """A range for every dynamic input: batch 1, and extents from the data where they say them.
+
+    A name that several extents share gets one number.
+    """
     example = _example(graph, data)
-    ranges = {}
+    ranges, bound = {}, dict[str, int]()
     for spec in dynamic(graph):
         extents = tuple(
-            _extent(spec, axis, example.get(spec.name)) for axis in range(len(spec.shape or ()))
-        )
+            dim if isinstance(dim, int)
+            else bound.setdefault(dim, _extent(spec, axis, example.get(spec.name)))
+            for axis, dim in enumerate(spec.shape or ())
+        )  # fmt: skip
         ranges[spec.name] = ShapeRange(extents, extents, extents)
     return ranges
 
@@ -57,9 +62,6 @@ def _example(graph: Graph, data: LabelledData | None) -> Mapping[str, tuple[int,
 
 def _extent(spec: TensorSpec, axis: int, example: tuple[int, ...] | None) -> int:
     shape = spec.shape or ()
-    dim = shape[axis]
-    if isinstance(dim, int):
-        return dim
     if axis == 0:
         return 1
     if example is not None and len(example) == len(shape):
