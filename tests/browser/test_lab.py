@@ -77,6 +77,8 @@ def test_dark_theme_follows_the_page(open_lab, shots):
         "window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})"
     )
     page.wait_for_selector('.wbg[data-theme="dark"]')
+    page.wait_for_selector("#jupyterlab-splash", state="detached")
+    assert page.locator(".left g.n").first.is_visible()
     page.screenshot(path=shots / "lab-dark.png")
     page.evaluate(
         "window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Light'})"

@@ -17,6 +17,7 @@ class GraphPane {
     this.hits = null;
     this.near = null;
     this.current = -1;
+    this.toggled = -1;
     this.id = `wbg${++graphViews}`;
     this.build();
   }
@@ -66,10 +67,17 @@ class GraphPane {
     else if (!this.fitted) this.fit();
   }
 
-  // Where the eye is: the box nearest to the middle, by the original it starts with.
+  // Where the eye is: the box that was opened or closed, else the one nearest to the middle; by the
+  // original it starts with.
   anchor() {
     const s = this.scene;
     if (!s || !s.x.length) return null;
+    if (this.toggled >= 0) {
+      const at = { origin: listOf(s.of[this.toggled])[0], dy: s.y[this.toggled] - this.at.y,
+        dx: s.x[this.toggled] + s.w[this.toggled] / 2 - this.at.x };
+      this.toggled = -1;
+      if (at.origin !== undefined) return at;
+    }
     const middle = this.at.y + this.height() / 2 / this.at.k;
     let best = -1, least = Infinity;
     for (let i = 0; i < s.y.length; i++) {

@@ -202,10 +202,7 @@ class GraphViewer {
     const key = `${pane.side} ${item}`, known = this.details.get(key);
     if (known) return known;
     const kept = this.model.get("_details");
-    if (kept && kept[pane.side]) {
-      const data = kept[pane.side][item];
-      if (data && kept.rev === pane.scene.rev) return data;
-    }
+    if (kept && kept[pane.side]) return kept[pane.side][item];
     this.model.send({ do: "details", side: pane.side, item, rev: pane.scene.rev });
     return null;
   }
@@ -216,6 +213,7 @@ class GraphViewer {
   }
 
   toggle(pane, item) {
+    pane.toggled = item;
     this.model.send({ do: "toggle", side: pane.side, item, rev: pane.scene.rev });
   }
 
