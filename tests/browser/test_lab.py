@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
+import signal
+import socket
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -32,6 +37,43 @@ TESTS = str(__import__("pathlib").Path(__file__).parents[1] / "widgets")
 
 def setup(blocks: int = 6) -> str:
     return SETUP.format(tests=TESTS, blocks=blocks)
+
+
+def convert(lab, name, folder):
+    """The notebook executed and written as a page that asks for nothing."""
+    command = [
+        sys.executable, "-m", "nbconvert", "--to", "html", "--execute",
+        "--ExecutePreprocessor.store_widget_state=False", "--HTMLExporter.require_js_url=",
+        "--HTMLExporter.mathjax_url=", f"--output-dir={folder}", str(lab.folder / name),
+    ]  # fmt: skip
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+@contextlib.contextmanager
+def voila(path, home):
+    """Voila on one notebook, on a free port; its address."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port = one.getsockname()[1]
+    command = [
+        sys.executable, "-m", "voila", str(path), "--no-browser", "--Voila.ip=127.0.0.1",
+        f"--port={port}",
+    ]  # fmt: skip
+    with (home / "voila.txt").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    url = f"http://127.0.0.1:{port}/"
+    try:
+        end = time.monotonic() + 60
+        while True:
+            assert process.poll() is None, (home / "voila.txt").read_text()[-2000:]
+            assert time.monotonic() < end
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            time.sleep(0.2)
+        yield url
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(20)
 
 
 def rev(page) -> int:
@@ -109,18 +151,44 @@ def test_saved_and_reopened_the_picture_is_there(open_lab, lab, shots):
 
 def test_nbconvert_shows_the_picture_without_a_request(lab, open_page, tmp_path, shots):
     lab.notebook("plain.ipynb", setup(), "view")
-    command = [
-        sys.executable, "-m", "nbconvert", "--to", "html", "--execute",
-        "--ExecutePreprocessor.store_widget_state=False", "--HTMLExporter.require_js_url=",
-        "--HTMLExporter.mathjax_url=", f"--output-dir={tmp_path}", str(lab.folder / "plain.ipynb"),
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = convert(lab, "plain.ipynb", tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
     text = (tmp_path / "plain.html").read_text("utf-8")
     assert len(re.findall(r"<figure class=\"wb-twin", text)) == 1
     page = open_page((tmp_path / "plain.html").as_uri())
     assert page.locator("figure[class^=wb-twin] img").is_visible()
     page.screenshot(path=shots / "nbconvert.png")
+
+
+def test_hostile_names_stay_text_in_the_widget_and_in_nbconvert(open_lab, lab, open_page, tmp_path):
+    code = setup().replace("chain_with_branches(6)", "chain_with_branches(7, cases.HOSTILE)")
+    page = open_lab("hostile.ipynb", code, "view")
+    page.wait_for_selector(".left g.n", timeout=60_000)
+    page.locator(".left g.n").nth(3).click()
+    page.wait_for_selector(".verdict")
+    assert page.locator(".wbg").locator("script, img, iframe, a").count() == 0
+    assert page.evaluate("window.PWNED") is None
+    page.wait_for_function("() => document.querySelector('figure[class^=wb-twin] img')")
+    done = convert(lab, "hostile.ipynb", tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    page = open_page((tmp_path / "hostile.html").as_uri())
+    assert page.locator("figure[class^=wb-twin] img").is_visible()
+    assert page.evaluate("window.PWNED") is None
+
+
+def test_voila_shows_the_view(lab, open_page, tmp_path):
+    pytest.importorskip("voila", reason="Voila is not installed: pip install voila")
+    lab.notebook("voila.ipynb", setup(), SLIDER)
+    with voila(lab.folder / "voila.ipynb", tmp_path) as url:
+        page = open_page(url, allow=("jsdelivr", "docregistry", "Failed to load", "fontawesome"))
+        page.wait_for_selector(".right g.engine", timeout=60_000)
+        before = rev(page)
+        page.locator(".widget-slider .noUi-handle").focus()
+        page.keyboard.press("End")
+        wait_for_rev(page, before)
+        page.locator(".left g.n", has_text="n1").first.click()
+        page.wait_for_selector(".verdict")
+        page.close()
 
 
 @pytest.mark.parametrize("message", ["view.selection = (net.nodes[2].name,)"])

@@ -130,6 +130,11 @@ def test_a_cancelled_layout_says_so_and_the_next_update_works():
     view.close()
 
 
+@pytest.mark.parametrize("ending", ["svg", "dot", "html", "pdf"])
+def test_the_view_saves_itself(view, tmp_path, ending):
+    assert view.save(tmp_path / f"view.{ending}").stat().st_size > 500
+
+
 def test_exports_of_the_view(view):
     assert view.static_svg().startswith("<svg")
     html = view.to_html(title="A <title>")

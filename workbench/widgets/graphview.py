@@ -8,11 +8,13 @@ Callbacks may come on any thread (JupyterLab runs some in a subshell), so one lo
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import uuid
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import anywidget
@@ -28,6 +30,7 @@ from workbench.widgets.scene import (
     Scene,
     Subject,
     details_json,
+    known_overlays,
     left_groups,
     names_json,
     paint_json,
@@ -135,6 +138,7 @@ class GraphView(anywidget.AnyWidget):
         self._lock = threading.RLock()
         self._subject = subject
         self._blocks = left_groups(original, fold)
+        self._known: tuple[Graph | None, dict[str, Overlay]] | None = None
         self._scene: Scene | None = None
         self._work: _Work | None = None
         self._twins: list[Any] = []
@@ -220,6 +224,22 @@ class GraphView(anywidget.AnyWidget):
             self._subject, self._blocks, script(), styles(), overlay=self.overlay, title=title
         )
 
+    def save(self, path: str | os.PathLike[str], *, side: str = "left") -> Path:
+        """Write what is shown, by the ending: ``.svg .png .pdf .dot .html``.
+
+        Args:
+            path: where to.
+            side: which picture a DOT file holds, ``left`` or ``right``.
+
+        Raises:
+            ValueError: another ending.
+        """
+        path = Path(path)
+        if path.suffix.lower() == ".html":
+            path.write_text(self.to_html(), "utf-8")
+            return path
+        return export.save(self.scene, path, overlay=self.overlay, side=side)
+
     # --- scenes ------------------------------------------------------------------------------
 
     def _refresh(self, *, left: bool = False) -> None:
@@ -237,12 +257,16 @@ class GraphView(anywidget.AnyWidget):
             self._work.start()
 
     def _made(self, left: Any, cancel: Cancel | None) -> Scene:
+        subject = self._subject
+        if self._known is None or self._known[0] is not subject.derived:
+            self._known = subject.derived, known_overlays(subject.original, subject.derived)
         return scene_of(
-            self._subject,
+            subject,
             blocks=self._blocks,
             opened_left=frozenset(self.opened_blocks),
             opened_right=frozenset(self.opened_engines),
             left=left,
+            known=self._known[1],
             cancel=cancel,
         )
 

@@ -92,12 +92,10 @@ def left_groups(original: Graph, fold: bool | None) -> list[Group]:
     return block_groups(original) if wanted else []
 
 
-def all_overlays(subject: Subject) -> dict[str, Overlay]:
-    """The overlays given and those the graphs themselves know."""
-    graphs = [subject.original, *([subject.derived] if subject.derived else [])]
-    known = {"precision": precision_of(*graphs), "bytes": bytes_of(*graphs)}
-    known.update(subject.overlays or {})
-    return {name: overlay for name, overlay in known.items() if overlay.values}
+def known_overlays(original: Graph, derived: Graph | None) -> dict[str, Overlay]:
+    """The overlays that the graphs themselves know: ``precision`` and ``bytes``."""
+    graphs = [original, *([derived] if derived else [])]
+    return {"precision": precision_of(*graphs), "bytes": bytes_of(*graphs)}
 
 
 def scene_of(
@@ -107,6 +105,7 @@ def scene_of(
     opened_left: Collection[str] = (),
     opened_right: Collection[str] = (),
     left: Pane | None = None,
+    known: Mapping[str, Overlay] | None = None,
     cancel: Cancel | None = None,
 ) -> Scene:
     """The scene of a subject.
@@ -118,6 +117,7 @@ def scene_of(
         opened_right: keys of engines shown open: the name of an engine's first original.
         left: the picture of the original from an earlier scene; it does not depend on the
             partition and need not be laid out again.
+        known: `known_overlays` of the same graphs, from before.
         cancel: ends the layouts.
 
     Raises:
@@ -130,7 +130,11 @@ def scene_of(
     base = subject.derived or original
     groups = engine_groups(base, original, homes)
     right = pane_of(base, original, groups, opened_right, cancel=cancel)
-    return Scene(subject, homes, left, right, all_overlays(subject))
+    if known is None:
+        known = known_overlays(original, subject.derived)
+    overlays = {**known, **(subject.overlays or {})}
+    shown_ones = {name: overlay for name, overlay in overlays.items() if overlay.values}
+    return Scene(subject, homes, left, right, shown_ones)
 
 
 def painted(scene: Scene, overlay: str) -> tuple[list[Painted], list[Entry]]:

@@ -86,7 +86,11 @@ def engine_groups(graph: Graph, original: Graph, homes: Homes) -> list[Group]:
     goes to its consumers' engine if they have the same; grouping that would close a cycle is
     given up.
     """
-    home = [_home_of(graph, i, original, homes) for i in range(len(graph.nodes))]
+    if graph is original:
+        engines, folded = homes.engine, homes.folded
+        home = [None if i in folded else engine for i, engine in enumerate(engines)]
+    else:
+        home = [_home_of(graph, i, original, homes) for i in range(len(graph.nodes))]
     for i in reversed(graph.order):
         if home[i] is None:
             ends = {home[j] for j in graph.successors[i]}
