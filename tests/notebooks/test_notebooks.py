@@ -17,6 +17,8 @@ def test_there_are_notebooks():
         "01_see_a_network",
         "02_partition_and_threshold",
         "03_build_and_measure",
+        "04_calibration",
+        "05_int8_and_mixed_precision",
     ]
 
 

@@ -1,5 +1,6 @@
 """Values shown in a notebook and in a terminal."""
 
+import base64
 import html.parser
 import json
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 from onnx import TensorProto, helper
 
-from workbench import backends, hybrid, markup, report, study, zoo
+from workbench import backends, hybrid, markup, plot, report, study, zoo
 from workbench import model as models
 from workbench.partitioning import Exclusion, plan
 from workbench.ranges import CalibrationTable, Range
@@ -156,3 +157,15 @@ def test_markup_cells_are_text():
     assert made.count("class=n") == 3
     assert "and 3 more" in markup.table(("a",), [(i,) for i in range(5)], most=2)
     assert "b" not in Shape(made).tags
+
+
+def test_a_figure_is_shown_as_a_picture():
+    axes = plot.threshold_curve(plan_of_digits().curve())
+    shown = bundle(axes[0].get_figure(root=True))
+    assert base64.b64decode(shown["image/png"]).startswith(b"\x89PNG")
+    assert "Figure" in shown["text/plain"]
+
+
+def plan_of_digits():
+    model = zoo.load("digits_inception")
+    return plan(model.graph, backends.source("tensorrt-11.1").capability(model))

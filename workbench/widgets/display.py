@@ -5,7 +5,9 @@ The core knows nothing of this; `hook` tells IPython. A terminal takes the plain
 
 from __future__ import annotations
 
+import base64
 from collections import Counter
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from workbench import markup, model, plot, report
@@ -19,6 +21,8 @@ from workbench.text import aligned, plural, shown
 from workbench.widgets.strip import strip
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from workbench.backends.base import Engine
     from workbench.hybrid import Hybrid
 
@@ -172,6 +176,14 @@ def table_bundle(value: CalibrationTable) -> Bundle:
     ]
     html = markup.block(_title(head), markup.table(header, lines, most=20))
     return {"text/plain": _text(head, header, lines[:20]), "text/html": html}
+
+
+def figure_bundle(value: Figure) -> Bundle:
+    """A figure as PNG: without pyplot, which nothing here uses, IPython would print its size."""
+    drawn = BytesIO()
+    value.savefig(drawn, format="png")
+    picture = base64.b64encode(drawn.getvalue()).decode("ascii")
+    return {"text/plain": str(value), "image/png": picture}
 
 
 def amount(value: float) -> str:

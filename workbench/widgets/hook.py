@@ -17,6 +17,7 @@ TYPES: Mapping[tuple[str, str], str] = {
     ("workbench.hybrid.parts", "PlannedEngine"): "engine_bundle",
     ("workbench.study.results", "Study"): "study_bundle",
     ("workbench.ranges", "CalibrationTable"): "table_bundle",
+    ("matplotlib.figure", "Figure"): "figure_bundle",
 }
 """Module and name of a type -> the function of `workbench.widgets.display` that shows it."""
 
