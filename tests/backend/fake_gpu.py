@@ -193,6 +193,9 @@ class FakeEngine:
     def get_tensor_location(self, name: str) -> Any:
         return self._trt.TensorLocation.__members__["DEVICE"]
 
+    def get_tensor_shape(self, name: str) -> tuple[int, ...]:
+        return tuple(d if isinstance(d, int) else -1 for d in self._specs[name].shape or ())
+
     def create_execution_context(self, strategy: Any) -> FakeContext:
         assert strategy.name == "USER_MANAGED"
         return FakeContext(self)
@@ -203,7 +206,8 @@ class FakeContext:
 
     def __init__(self, engine: FakeEngine) -> None:
         self._engine = engine
-        self._shapes: dict[str, tuple[int, ...]] = {}
+        fixed = {s.name: engine.get_tensor_shape(s.name) for s in engine._graph.inputs}
+        self._shapes = {n: shape for n, shape in fixed.items() if min(shape, default=0) >= 0}
         self._where: dict[str, int] = {}
         self._allocators: dict[str, Any] = {}
         self._memory = 0

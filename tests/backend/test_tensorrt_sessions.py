@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import warnings
 from pathlib import Path
 
@@ -13,9 +14,11 @@ from onnx import TensorProto, helper
 
 from workbench import hybrid, zoo
 from workbench.backends import cuda
-from workbench.backends.base import BuildConfig, ShapeRange
+from workbench.backends.base import LAYER_DOMAIN, BuildConfig, ShapeRange, executed
 from workbench.backends.plan import pack, unpack
 from workbench.backends.tensorrt import TensorRT, adapter, sealing
+from workbench.backends.tensorrt.building import Built
+from workbench.backends.tensorrt.engine import layers_of
 from workbench.errors import BackendError, DataError, RunError
 from workbench.model import from_proto
 from workbench.partitioning import Exclusion, partition
@@ -290,3 +293,38 @@ def test_a_key_that_others_can_read_is_not_used(tmp_path, monkeypatch):
         (tmp_path / "none").write_text("in the way")
         sealing.signature({}, b"")
     assert any("can be read by others" in str(one.message) for one in told)
+
+
+def test_layers_from_the_inspector_say_precision_and_what_is_tensorrts_own():
+    """In the form of 8.6: a change of layout has no precision and no origin."""
+    model = small_network()
+    text = json.dumps(
+        {
+            "Layers": [
+                inspected("Reformatting CopyNode for Network Input x", "Reformat", "x", "x'", ""),
+                inspected("shape of something", "NoOp", "x'", "x''", ""),
+                inspected("conv1 + relu1", "CaskConvolution", "x'", "y", "\x1e".join(
+                    f"[ONNX Layer: {node.name}]" for node in model.graph.nodes
+                )),
+            ],
+            "Bindings": ["x", "y"],
+        }
+    )  # fmt: skip
+    layers = layers_of(Built(b"", "", (), (), text), model.graph)
+    reformat, kernel = layers.nodes[:2]
+    assert reformat.domain == LAYER_DOMAIN
+    assert all(node.attributes["precision"] for node in executed(layers))
+    assert set(kernel.origin) == set(model.graph.position)
+
+
+def inspected(name, kind, read, made, metadata):
+    def tensor(one, words):
+        return {
+            "Name": one, "Location": "Device", "Dimensions": [2, 4, 8, 8], "Format/Datatype": words,
+        }  # fmt: skip
+
+    return {
+        "Name": name, "LayerType": kind, "Inputs": [tensor(read, "Row major linear FP32")],
+        "Outputs": [tensor(made, "Channel major FP16 format where channel % 8 == 0")],
+        "TacticName": "t", "StreamId": 0, "Metadata": metadata,
+    }  # fmt: skip

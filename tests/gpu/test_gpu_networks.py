@@ -20,7 +20,8 @@ from workbench.measure import accuracy
 from workbench.measure.gpu import gpu_latency
 
 PRECISIONS = ("fp32", "fp16")
-LIMITS = {"fp32": 5e-3, "fp16": 3e-2}
+LIMITS = {"fp32": 1e-2, "fp16": 3e-2}
+"""FP32 with TF32, which is on unless a config says otherwise."""
 _engines: dict[tuple[str, str], object] = {}
 
 
@@ -84,10 +85,14 @@ def test_trained_networks_keep_their_accuracy(trt, report, name):
     data = zoo.digits()
     found = {}
     with OnnxRuntime().build(network(name)).session() as session:
-        found["onnxruntime cpu fp32"] = accuracy(session, data, batch=32).top(1).value
+        found["onnxruntime cpu fp32"] = (
+            accuracy(session, data, batch=32, input="image").top(1).value
+        )
     for precision in PRECISIONS:
         with engine_of(trt, name, precision, report).session() as session:
-            found[f"tensorrt {precision}"] = accuracy(session, data, batch=32).top(1).value
+            found[f"tensorrt {precision}"] = (
+                accuracy(session, data, batch=32, input="image").top(1).value
+            )
     report.add("facts", what=f"top-1 of {name}", value=json.dumps(found))
     assert max(found.values()) - min(found.values()) < 0.01
 

@@ -295,7 +295,7 @@ class Lane:
             self._events[0].record(current)
             work.wait_event(self._events[0])
         last = self._last
-        if last is not None and last.ptr != work.ptr:
+        if last is not None and last.ptr not in (work.ptr, current.ptr):
             self._events[1].record(last)
             work.wait_event(self._events[1])
         self._last = work

@@ -189,7 +189,8 @@ class HybridSession:
 
     def _in_order(self) -> AbstractContextManager[object]:
         """A run of all parts on one stream, where there is a GPU."""
-        return nullcontext() if self._lane is None else self._lane.entered()
+        # ONNX Runtime keeps to one stream; on it, no part has to wait for another by events.
+        return nullcontext() if self._lane is None else self._lane.entered(own=True)
 
     def _route(self, signature: Signature) -> Route | None:
         route = self._routes.get(signature)

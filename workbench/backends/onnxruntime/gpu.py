@@ -199,7 +199,9 @@ class CudaSession:
         level = record["options"]["graph_optimization_level"]
         options = session_options(record["threads"], level, record["options"])
         options.add_session_config_entry(_NO_FALLBACK, alone)
-        opened = library().InferenceSession(model, options, providers=providers(settings))
+        # ONNX Runtime refuses to be alone with the GPU where the CPU is named beside it.
+        named = providers(settings)[: 1 if alone == "1" else None]
+        opened = library().InferenceSession(model, options, providers=named)
         return refuse_other(opened, "cuda")
 
     def _outputs_of(self, ready: Mapping[str, Any], stream: Any, on_device: bool) -> Outputs:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from workbench.backends.base import ShapeRange
+from workbench.backends.base import LAYER_DOMAIN, ShapeRange
 from workbench.backends.origin import attributed
 from workbench.backends.plan import pack, refuse_other, unpack
 from workbench.backends.records import (
@@ -31,7 +31,7 @@ from workbench.backends.tensorrt.layers.inspector import read_engine
 from workbench.backends.tensorrt.layers.log import read_build_log
 from workbench.backends.tensorrt.places import Made, refuse_elsewhere, why_not_here
 from workbench.errors import ModelError, RunError
-from workbench.graph import Graph, TensorSpec
+from workbench.graph import Graph, Node, TensorSpec
 from workbench.text import shown
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ def layers_of(built: Built, original: Graph) -> Graph:
         for i, node in enumerate(graph.nodes)
     }
     found = attributed(original, claims, reads)
-    nodes = [replace(node, origin=found.origin.get(node.name, ())) for node in graph.nodes]
+    nodes = [_layer(node, found.origin.get(node.name, ()), graph) for node in graph.nodes]
     unrun = unrun_layers(found, (node.name for node in nodes))
     return replace(graph, name=original.name, nodes=(*nodes, *unrun))
 
@@ -229,6 +229,19 @@ def _read(built: Built) -> Any:
         except (ModelError, ValueError):
             pass
     return read_build_log(built.log)
+
+
+def _layer(node: Node, origin: tuple[str, ...], graph: Graph) -> Node:
+    """A layer as `Engine.layers` gives it: its precision is said, and what has no origin is ours.
+
+    The inspector of 8.6 tells no precision of a change of layout; it has that of what it changes.
+    """
+    attributes = dict(node.attributes)
+    if not attributes.get("precision"):
+        types = [graph.spec(name).dtype for name in (*node.makes, *node.reads)]
+        attributes["precision"] = next(filter(None, types), "unknown")
+    domain = node.domain if origin else LAYER_DOMAIN
+    return replace(node, domain=domain, origin=origin, attributes=attributes)
 
 
 def _plain(attributes: Mapping[str, Any]) -> dict[str, Any]:

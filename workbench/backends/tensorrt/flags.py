@@ -61,8 +61,8 @@ def configure(
 def keep_types(trt: Library, target: Config, network: Network, graph: Graph) -> None:
     """Let a version without strongly typed networks compute in the types of the model.
 
-    It gets the flags of the narrow types that the model has. Where a model has half and full
-    precision side by side, what is FP32 in the model is asked to stay so.
+    It gets the flags of the narrow types that the model has, and each layer of a model with FP16 is
+    asked to keep its type: the builder is free otherwise, and takes whichever is faster.
 
     Raises:
         BuildError: a type that this version lacks.
@@ -82,23 +82,23 @@ def keep_types(trt: Library, target: Config, network: Network, graph: Graph) -> 
     for flag in flags:
         target.set_flag(_member(trt, "BuilderFlag", flag))
     if "FP16" in flags and "INT8" not in flags:
-        _hold_back(trt, target, network, types)
+        _constrain(trt, target, network, types)
 
 
-def _hold_back(trt: Library, target: Config, network: Network, types: dict[str, str]) -> None:
-    full = [
-        layer
-        for layer in (network.get_layer(i) for i in range(network.num_layers))
-        if layer is not None
-        and layer.type.name in _COMPUTING
-        and (made := layer.get_output(0)) is not None
-        and types.get(made.name) == "float32"
-    ]
-    if full:
-        target.set_flag(_member(trt, "BuilderFlag", "PREFER_PRECISION_CONSTRAINTS"))
-    for layer in full:
-        # Only versions before 11 come here; later ones have no such property.
-        setattr(layer, "precision", _member(trt, "DataType", "FLOAT"))  # noqa: B010
+def _constrain(trt: Library, target: Config, network: Network, types: dict[str, str]) -> None:
+    asked = {
+        "float32": _member(trt, "DataType", "FLOAT"),
+        "float16": _member(trt, "DataType", "HALF"),
+    }
+    target.set_flag(_member(trt, "BuilderFlag", "PREFER_PRECISION_CONSTRAINTS"))
+    for layer in (network.get_layer(i) for i in range(network.num_layers)):
+        if layer is None or layer.type.name not in _COMPUTING:
+            continue
+        made = layer.get_output(0)
+        dtype = types.get(made.name, "") if made is not None else ""
+        if dtype in asked:
+            # Only versions before 11 come here; later ones have no such property.
+            setattr(layer, "precision", asked[dtype])  # noqa: B010
 
 
 def _members(trt: Library, enum: str) -> Any:

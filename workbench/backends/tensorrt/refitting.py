@@ -34,9 +34,9 @@ def refitted(opened: Opened, model: Model) -> bytes:
     if kept is None:
         kept = _by_name(refitter, opened, model)
     if not refitter.refit_cuda_engine():
-        raise opened.failed(
-            f"putting other weights in ({listed(refitter.get_missing_weights()) or 'all named'})"
-        )
+        missing = refitter.get_missing_weights()
+        hint = "; fold batch normalization into the weights before the build" if missing else ""
+        raise opened.failed(f"putting other weights in (lacking {listed(missing)}{hint})")
     plan = engine.serialize()
     if plan is None:
         raise opened.failed("writing the engine with its new weights")

@@ -42,6 +42,8 @@ class Port:
     """ONNX's name; may differ from the model's, as INT32 for int64 before version 10."""
     on_host: bool
     """Whether its values lie in the memory of the processor: shapes do."""
+    fixed: bool = False
+    """Whether the engine takes but one shape here."""
 
 
 class Opened:
@@ -132,7 +134,8 @@ class Opened:
             on_host = engine.get_tensor_location(name) == places["HOST"]
             is_input = engine.get_tensor_mode(name) == modes["INPUT"]
             dtype = DTYPES[engine.get_tensor_dtype(name).name]
-            found.append(Port(name, is_input, dtype, on_host))
+            fixed = all(extent >= 0 for extent in tuple(engine.get_tensor_shape(name)))
+            found.append(Port(name, is_input, dtype, on_host, fixed))
         return found
 
 
@@ -166,6 +169,8 @@ class Runner:
         opened, context = self._opened, self.context
         for name, shape in shapes.items():
             if name not in opened.ports or self._shapes.get(name) == shape:
+                continue
+            if opened.ports[name].fixed:  # 8.6 refuses to be told where no shape is dynamic.
                 continue
             if not context.set_input_shape(name, shape):
                 raise opened.failed(f"shape {shape} of input {shown(name)}")
