@@ -144,7 +144,7 @@ def test_exports_of_the_view(view):
 
 
 def test_the_front_end_never_makes_markup_from_text():
-    from workbench.widgets.graphview import script
+    from workbench.widgets.frontend import script
 
     for forbidden in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("):
         assert forbidden not in script().replace("there is no innerHTML in these files", "")

@@ -12,8 +12,6 @@ import os
 import threading
 import uuid
 from collections.abc import Mapping
-from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +24,7 @@ from workbench.partitioning import Partition
 from workbench.progress import Cancel
 from workbench.text import listed, plural, shown
 from workbench.widgets import export
+from workbench.widgets.frontend import script, styles
 from workbench.widgets.scene import (
     Scene,
     Subject,
@@ -37,33 +36,13 @@ from workbench.widgets.scene import (
     scene_of,
 )
 from workbench.widgets.scene_overlay import Overlay
-from workbench.widgets.scene_palette import css_text
 from workbench.widgets.scene_pane import pane_json
+from workbench.widgets.twin import Twins
 
 LARGE = 8_000
 """From this many nodes on a scene is made on a thread of its own."""
 
-SCRIPTS = ("graph_dom.js", "graph_pane.js", "graph_hands.js", "graph_panel.js", "graph_view.js")
-
 _SAME: Any = object()
-
-
-@cache
-def static(name: str) -> str:
-    """A file of the front end."""
-    return (resources.files("workbench.widgets") / "static" / name).read_text("utf-8")
-
-
-@cache
-def script() -> str:
-    """The front end as one script, without the line that makes it a module."""
-    return "\n".join(static(name) for name in SCRIPTS)
-
-
-@cache
-def styles() -> str:
-    """The style sheet, colours of the palette included."""
-    return static("graph.css") + css_text()
 
 
 class GraphView(anywidget.AnyWidget):
@@ -138,11 +117,10 @@ class GraphView(anywidget.AnyWidget):
         self._lock = threading.RLock()
         self._subject = subject
         self._blocks = left_groups(original, fold)
-        self._known: tuple[Graph | None, dict[str, Overlay]] | None = None
+        self._own: tuple[Graph | None, dict[str, Overlay]] | None = None
         self._scene: Scene | None = None
         self._work: _Work | None = None
-        self._twins: list[Any] = []
-        self._timer: threading.Timer | None = None
+        self._twins = Twins(self._twin_bundle)
         super().__init__(theme=theme, height=height, _twin=f"wb-twin-{uuid.uuid4().hex[:12]}")
         self._names = names_json(original)
         self.overlay = overlay
@@ -210,8 +188,7 @@ class GraphView(anywidget.AnyWidget):
         with self._lock:
             if self._work:
                 self._work.cancel.set()
-            if self._timer:
-                self._timer.cancel()
+        self._twins.stop()
         super().close()
 
     def static_svg(self, *, theme: str = "light") -> str:
@@ -258,15 +235,15 @@ class GraphView(anywidget.AnyWidget):
 
     def _made(self, left: Any, cancel: Cancel | None) -> Scene:
         subject = self._subject
-        if self._known is None or self._known[0] is not subject.derived:
-            self._known = subject.derived, known_overlays(subject.original, subject.derived)
+        if self._own is None or self._own[0] is not subject.derived:
+            self._own = subject.derived, known_overlays(subject.original, subject.derived)
         return scene_of(
             subject,
             blocks=self._blocks,
             opened_left=frozenset(self.opened_blocks),
             opened_right=frozenset(self.opened_engines),
             left=left,
-            known=self._known[1],
+            known=self._own[1],
             cancel=cancel,
         )
 
@@ -285,7 +262,7 @@ class GraphView(anywidget.AnyWidget):
                 self.overlay = overlay
                 self._busy = self._notice = ""
                 self._rev = rev
-        self._renew_twins()
+        self._twins.renew()
 
     def _repaint(self, _: object) -> None:
         with self._lock, self._reported():
@@ -295,7 +272,7 @@ class GraphView(anywidget.AnyWidget):
             with self.hold_sync():
                 self._paint = paint
                 self._rev += 1
-        self._renew_twins()
+        self._twins.renew()
 
     def _reopen(self, change: Mapping[str, Any]) -> None:
         self._refresh(left=change["name"] == "opened_blocks")
@@ -398,23 +375,10 @@ class GraphView(anywidget.AnyWidget):
         data, metadata = found if isinstance(found, tuple) else (found or {}, {})
         display(data, metadata=metadata, raw=True)
         if self._scene is not None:
-            bundle = {"text/html": self.twin_html(), "text/plain": self._paint["summary"]}
-            self._twins.append(display(bundle, raw=True, display_id=True))
+            self._twins.display()
 
-    def _renew_twins(self) -> None:
-        """Refresh the static pictures once nothing has changed for a moment."""
-        with self._lock:
-            if self._timer:
-                self._timer.cancel()
-            if self._twins:
-                self._timer = threading.Timer(0.8, self._draw_twins)
-                self._timer.daemon = True
-                self._timer.start()
-
-    def _draw_twins(self) -> None:
-        bundle = {"text/html": self.twin_html(), "text/plain": self._paint["summary"]}
-        for twin in self._twins:
-            twin.update(bundle, raw=True)
+    def _twin_bundle(self) -> dict[str, str]:
+        return {"text/html": self.twin_html(), "text/plain": self._paint["summary"]}
 
 
 class _Work(threading.Thread):

@@ -131,6 +131,7 @@ class GraphViewer {
     const started = performance.now(), model = this.model;
     const paint = model.get("_paint");
     if (!paint || !paint.panes) return;
+    this.hover(null, -1);
     this.paint = paint;
     this.names = model.get("_names");
     for (const [side, pane] of Object.entries(this.panes)) {
