@@ -311,7 +311,7 @@ def test_layers_from_the_inspector_say_precision_and_what_is_tensorrts_own():
         }
     )  # fmt: skip
     layers = layers_of(Built(b"", "", (), (), text), model.graph)
-    reformat, kernel = layers.nodes[:2]
+    reformat, _, kernel = layers.nodes[:3]
     assert reformat.domain == LAYER_DOMAIN
     assert all(node.attributes["precision"] for node in executed(layers))
     assert set(kernel.origin) == set(model.graph.position)
