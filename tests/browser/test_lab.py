@@ -120,7 +120,7 @@ def test_dark_theme_follows_the_page(open_lab, shots):
     )
     page.wait_for_selector('.wbg[data-theme="dark"]')
     page.wait_for_selector("#jupyterlab-splash", state="detached")
-    assert page.locator(".left g.n").first.is_visible()
+    page.wait_for_selector(".left g.n")
     page.screenshot(path=shots / "lab-dark.png")
     page.evaluate(
         "window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Light'})"

@@ -115,6 +115,14 @@ class GraphPane {
   }
 
   repaint() {
+    if (!this.scene) return;
+    // While JupyterLab changes its theme nothing has a size for a moment, and no observer says when
+    // that is over; a pane that is hidden for longer hears of it by its size.
+    this.stale = this.height() <= 0;
+    if (this.stale) {
+      requestAnimationFrame(() => requestAnimationFrame(() => this.height() > 0 && this.repaint()));
+      return;
+    }
     for (const parts of this.bands.values()) parts.forEach((part) => part.remove());
     this.bands.clear();
     this.update();

@@ -100,6 +100,7 @@ class GraphViewer {
     for (const pane of Object.values(this.panes)) {
       if (!pane.scene || pane.height() <= 0) continue;
       if (!pane.fitted) pane.fit();
+      if (pane.stale) pane.repaint();
       pane.update();
       pane.drawMap();
     }
