@@ -21,6 +21,7 @@ import traitlets
 from workbench.errors import CancelledError, GraphError, WorkbenchError
 from workbench.graph import Graph
 from workbench.partitioning import Partition
+from workbench.partitioning.segments import collector_paused
 from workbench.progress import Cancel
 from workbench.text import listed, plural, shown
 from workbench.widgets import export
@@ -237,15 +238,17 @@ class GraphView(anywidget.AnyWidget):
         subject = self._subject
         if self._own is None or self._own[0] is not subject.derived:
             self._own = subject.derived, known_overlays(subject.original, subject.derived)
-        return scene_of(
-            subject,
-            blocks=self._blocks,
-            opened_left=frozenset(self.opened_blocks),
-            opened_right=frozenset(self.opened_engines),
-            left=left,
-            known=self._own[1],
-            cancel=cancel,
-        )
+        # Half of the time of a large scene is the collector looking at graphs that stay.
+        with collector_paused():
+            return scene_of(
+                subject,
+                blocks=self._blocks,
+                opened_left=frozenset(self.opened_blocks),
+                opened_right=frozenset(self.opened_engines),
+                left=left,
+                known=self._own[1],
+                cancel=cancel,
+            )
 
     def _publish(self, scene: Scene) -> None:
         with self._lock:
