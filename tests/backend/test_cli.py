@@ -218,6 +218,20 @@ def test_an_interruption_after_the_end_changes_nothing():
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_an_interruption_inside_an_evaluated_string_ends_with_130(tmp_path: Path):
+    # Python's dataclasses and named tuples are made that way, most of them while a library loads.
+    lines = (
+        "import signal, sys",
+        "from workbench.cli import inspect, main",
+        "inspect.run = lambda given: exec('signal.raise_signal(signal.SIGINT); print()')",
+        "sys.exit(main(['inspect', '--zoo']))",
+    )
+    (tmp_path / "interrupted.py").write_text("\n".join(lines))
+    command = [sys.executable, "-m", "interrupted"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, "interrupted" in done.stderr) == (130, True)
+
+
 def test_doctor_tries_rather_than_lists(capsys: pytest.CaptureFixture[str]):
     status, out, _ = run(capsys, "doctor", "--json")
     found = {report["name"]: report for report in json.loads(out)["backends"]}

@@ -37,6 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (KeyboardInterrupt, CancelledError):
+        # CPython remembers an interruption inside an evaluated string (a dataclass being made, say)
+        # and ends `python -m` as killed, caught or not, until another string has been evaluated.
+        exec("")
         print("workbench: interrupted; everything finished before is kept", file=sys.stderr)
         return 130
     except (WorkbenchError, ValueError, OSError) as error:
