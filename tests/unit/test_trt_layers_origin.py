@@ -126,6 +126,49 @@ def test_a_helper_counts_only_where_no_other_layer_runs_the_node():
     assert reformat.origin == ("stem/Conv", "stem/Relu")
 
 
+@pytest.mark.parametrize(
+    ("metadata", "names"),
+    [
+        ("[ONNX Layer: a]__gemm_from_conv1x1", ("a",)),
+        ("[ONNX Layer: a]__gemm_from_conv1x1\x1f[ONNX Layer: b]", ("a", "b")),
+        ("[ONNX Layer: a]__b]\x1f[ONNX Layer: c]__d]", ("a]__b", "c]__d")),
+    ],
+)
+def test_what_the_compiler_adds_behind_a_metadata_entry_is_no_name(metadata, names):
+    assert metadata_names(metadata) == names
+
+
+def pointwise(names: str, metadata: str) -> list[tuple[str, ...]]:
+    """Origins of two kernels over conv -> bn -> relu -> pool; the second runs the rest."""
+    network = graph_of(
+        [
+            node("conv", "Conv", "x w", "a"),
+            node("bn", "BatchNormalization", "a s b m v", "n"),
+            node("relu", "Relu", "n", "r"),
+            node("pool", "GlobalAveragePool", "r", "y"),
+        ],
+        weights="w s b m v",
+    )
+    layers = [
+        Layer(name, "kgen", metadata=f"[ONNX Layer: {one}]")
+        for name, one in zip(names.split(), metadata.split(), strict=True)
+    ]
+    return Resolver(network).origins(layers)
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        ("__myl_FcMulAddRelu_myl0_1 __myl_Mean_myl0_2", [("conv", "bn", "relu"), ("pool",)]),
+        ("__mye1_myl0_1 __myl_MulAddReluMoveReshMean_myl0_2", [("conv",), ("bn", "relu", "pool")]),
+        ("__myl_FcMulAdd_myl0_1 __myl_ReluMean_myl0_2", [("conv", "bn"), ("relu", "pool")]),
+        ("__myl_FcMul_myl0_1 __myl_Mean_myl0_2", [("conv",), ("pool",)]),
+    ],
+)
+def test_a_kernels_own_name_spells_the_nodes_that_its_metadata_leaves_out(names, found):
+    assert pointwise(names, "conv pool") == found
+
+
 HOSTILE = ("a + b", "c, d", "[e]", "f)", "{g}", "h || i", "j...k", "PWN(l, m)", "n]}", "o")
 
 

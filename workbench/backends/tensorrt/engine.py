@@ -26,6 +26,7 @@ from workbench.backends.records import (
 )
 from workbench.backends.tensorrt import adapter, sealing
 from workbench.backends.tensorrt.building import Built
+from workbench.backends.tensorrt.layers.accounting import account
 from workbench.backends.tensorrt.layers.graphs import to_graph
 from workbench.backends.tensorrt.layers.inspector import read_engine
 from workbench.backends.tensorrt.layers.log import read_build_log
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from workbench.model import Model
 
 BACKEND = "tensorrt"
+UNEXPLAINED = "unexplained"
+"""Attribute of a layer: nodes that are counted to it for want of a better place."""
 _SIGNED = "signature"
 
 
@@ -179,7 +182,20 @@ def layers_of(built: Built, original: Graph) -> Graph:
     A node that no layer names was computed at build time, dropped as a no-op, or merged into the
     layer of a neighbour.
     """
-    graph = to_graph(_read(built), original)
+    return accounted(to_graph(_read(built), original), original)
+
+
+def accounted(graph: Graph, original: Graph) -> Graph:
+    """Layers read from a file or a log, as `PlanEngine.layers` gives them.
+
+    A layer that holds nodes for which neither its name nor a rule speaks lists them in the
+    attribute ``unexplained``: they are somewhere, and this is the likeliest place.
+
+    Args:
+        graph: made by `layers.to_graph` with the original.
+        original: what the engine was built from.
+    """
+    doubtful = frozenset(account(original, graph).missing)
     claims = {node.name: node.origin for node in graph.nodes}
     reads = {
         node.name: [graph.nodes[place].name for place in graph.predecessors[i]]
@@ -188,7 +204,13 @@ def layers_of(built: Built, original: Graph) -> Graph:
     found = attributed(original, claims, reads)
     nodes = [_layer(node, found.origin.get(node.name, ()), graph) for node in graph.nodes]
     unrun = unrun_layers(found, (node.name for node in nodes))
-    return replace(graph, name=original.name, nodes=(*nodes, *unrun))
+    marked = tuple(_marked(node, doubtful) for node in (*nodes, *unrun))
+    return replace(graph, name=original.name, nodes=marked)
+
+
+def _marked(node: Node, doubtful: frozenset[str]) -> Node:
+    here = tuple(name for name in node.origin if name in doubtful)
+    return replace(node, attributes={**node.attributes, UNEXPLAINED: here}) if here else node
 
 
 def engine_from(plan: bytes, package: str, *, trust: bool = False) -> PlanEngine:

@@ -12,8 +12,9 @@ from __future__ import annotations
 import re
 
 _PROFILE = re.compile(r" \[profile (\d+)\]")
-_ONNX = re.compile(r"\][\x1e\x1f]+\[ONNX Layer: ")
-_OPENING, _CLOSING = "[ONNX Layer: ", "]"
+_ONNX = re.compile(r"\](?:__\w+)?[\x1e\x1f]+\[ONNX Layer: ")
+_OPENING = "[ONNX Layer: "
+_CLOSING = re.compile(r"\](?:__\w+)?$")  # TensorRT-RTX adds "__gemm_from_conv1x1"
 _REGION = "{ForeignNode["
 _PREFIX = re.compile(
     r"(?:Reformatting CopyNode for (?:Input|Output) Tensor \d+ to |copied_"
@@ -34,7 +35,7 @@ def metadata_names(metadata: str) -> tuple[str, ...]:
     text = metadata.strip("\x1e\x1f ")
     if not text.startswith(_OPENING):
         return ()
-    text = text[len(_OPENING) :].removesuffix(_CLOSING)
+    text = _CLOSING.sub("", text[len(_OPENING) :])
     return tuple(dict.fromkeys(name for name in _ONNX.split(text) if name))
 
 

@@ -19,6 +19,7 @@ from workbench.backends.tensorrt.layers.names import (
     stripped,
     without_prefix,
 )
+from workbench.backends.tensorrt.layers.spelled import spelled
 from workbench.backends.tensorrt.layers.values import Layer
 from workbench.graph import Graph
 
@@ -64,6 +65,10 @@ class Resolver:
             places = {self._known[name] for name in names}
             if ends:
                 places = self._filled(ends, claimed, tensors.around(layers[i]))
+            else:
+                more = spelled(self._graph, layers[i].name, places, claimed)
+                places |= more
+                claimed |= more
             found.append(tuple(self._graph.nodes[j].name for j in sorted(places)))
         return found
 
