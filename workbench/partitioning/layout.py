@@ -41,6 +41,11 @@ class Layout:
         return {s.name: producer[s.name] for s in self.graph.outputs if s.name in producer}
 
     @cached_property
+    def readers(self) -> frozenset[int]:
+        """Nodes that read a tensor from outside the graph."""
+        return frozenset(v for nodes in self.external.values() for v in nodes)
+
+    @cached_property
     def pinned(self) -> tuple[int, ...]:
         """Folded nodes that make an output of the graph; somebody must still compute them."""
         return tuple(sorted({v for v in self.given.values() if v in self.folded}))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import accumulate
 from operator import itemgetter
 
@@ -24,15 +24,20 @@ from workbench.partitioning.advice import (
     curve_of,
     recommendation,
 )
-from workbench.partitioning.assembly import assembled
+from workbench.partitioning.assembly import Frame, assembled, framed
 from workbench.partitioning.boundary import nets
 from workbench.partitioning.dag import longest_path
 from workbench.partitioning.exclusion import Exclusion
 from workbench.partitioning.grouping import POLICIES, divided, units
 from workbench.partitioning.layout import Layout, layout
 from workbench.partitioning.segments import Segments, collector_paused, measured
-from workbench.partitioning.values import Capability, Code, Partition, Verdict
+from workbench.partitioning.values import Capability, Code, Partition, Subgraph, Verdict
 from workbench.text import listed, shown
+
+REMEMBERED = 16
+"""Divisions a plan keeps, the latest ones."""
+
+_Assembled = tuple[tuple[Subgraph, ...], tuple[Subgraph, ...], tuple[tuple[str, int], ...]]
 
 
 @dataclass(frozen=True)
@@ -133,25 +138,43 @@ class Plan:
         """
         kept = self.count(min_subgraph_size, max_engines)
         fits = self.count(min_subgraph_size)
-        said = [(Code.TAKEN, "")] * kept
-        said += [(Code.ENGINE_LIMIT, f"only the {max_engines} largest are kept")] * (fits - kept)
-        for size in self.segments.sizes[fits:]:
-            said.append((Code.BELOW_MIN_SIZE, _too_small(size, min_subgraph_size)))
-        if keep:
-            for s in range(kept):
-                if not keep(s):
-                    said[s] = (Code.EXCLUDED, "the rule given as `keep` refuses its subgraph")
         with collector_paused():
-            label = [s if s >= 0 and said[s][0] is Code.TAKEN else -1 for s in self.segment_of]
-            verdicts = tuple(
-                [
-                    Verdict(node.name, *said[s]) if s >= 0 else self._native_verdict(v)
-                    for v, (node, s) in enumerate(
-                        zip(self.graph.nodes, self.segment_of, strict=True)
-                    )
-                ]
+            stays = [True] * kept + [False] * (len(self.segments) - kept)
+            verdicts = list(self._taken)
+            for s in range(len(self.segments)):
+                if s >= kept:
+                    code, why = Code.ENGINE_LIMIT, f"only the {max_engines} largest are kept"
+                    if s >= fits:
+                        code = Code.BELOW_MIN_SIZE
+                        why = _too_small(self.segments.sizes[s], min_subgraph_size)
+                elif keep and not keep(s):
+                    stays[s] = False
+                    code, why = Code.EXCLUDED, "the rule given as `keep` refuses its subgraph"
+                else:
+                    continue
+                for v in self._frame.members[s]:
+                    verdicts[v] = Verdict(self.graph.nodes[v].name, code, why)
+            engines, native, order = self._assembled(tuple(stays))
+            return Partition(
+                self.graph, engines, tuple(verdicts), min_subgraph_size, self.policy, native, order
             )
-            return assembled(self.layout, label, verdicts, min_subgraph_size, self.policy)
+
+    @cached_property
+    def _assembled(self) -> Callable[[tuple[bool, ...]], _Assembled]:
+        # Thresholds between two sizes of segments keep the same ones, and a slider comes back.
+        return lru_cache(REMEMBERED)(lambda stays: assembled(self._frame, stays, self.policy))
+
+    @cached_property
+    def _frame(self) -> Frame:
+        return framed(self.layout, self.segment_of, len(self.segments))
+
+    @cached_property
+    def _taken(self) -> list[Verdict]:
+        """The verdicts where every segment is an engine."""
+        return [
+            Verdict(node.name, Code.TAKEN) if s >= 0 else self._native_verdict(v)
+            for v, (node, s) in enumerate(zip(self.graph.nodes, self.segment_of, strict=True))
+        ]
 
     def curve(self) -> tuple[CurvePoint, ...]:
         """Totals at every threshold at which something changes, from 1 on; exact for all others."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
+from itertools import chain
 
 from workbench.errors import PartitionError
 from workbench.graph import Graph
@@ -129,16 +130,17 @@ class Partition:
     """Execution order of the quotient graph: pairs of ``"engine"`` or ``"native"`` and an index."""
 
     def __post_init__(self) -> None:
-        named = [verdict.node for verdict in self.verdicts]
-        if named != [node.name for node in self.graph.nodes]:
+        known = self.graph.position
+        if [verdict.node for verdict in self.verdicts] != list(known):
             raise PartitionError(
                 "a partition needs exactly one verdict a node, in the graph's order"
             )
-        held = [name for part in (*self.subgraphs, *self.native) for name in part.nodes]
-        unknown = [name for name in held if name not in self.graph.position]
-        if unknown:
+        parts = [part.nodes for part in (*self.subgraphs, *self.native)]
+        held = set(chain.from_iterable(parts))
+        if not held <= known.keys():
+            unknown = [name for name in chain.from_iterable(parts) if name not in known]
             raise PartitionError(f"subgraphs name nodes the graph has not: {listed(unknown)}")
-        if len(set(held)) != len(held):
+        if len(held) != sum(map(len, parts)):
             raise PartitionError("two parts of a partition hold the same node")
 
     @cached_property
