@@ -206,10 +206,8 @@ class TestWeights:
         [
             (proto([node("Relu", ["x"], ["y"])]), ()),
             (
-                proto(
-                    [node("Unsqueeze", ["x", "a"], ["y"], "wide")], weights=[files.ints("a", 99)]
-                ),
-                ("Unsqueeze, node name: wide", "axis value: 99"),
+                proto([node("Squeeze", ["x", "a"], ["y"], "full")], weights=[files.ints("a", 1)]),
+                ("Squeeze, node name: full", "must be 1 instead of 3"),
             ),
             (proto([node("MatMul", ["x", "x"], ["y"], "odd")], [value("x", [2, 3])]), ("odd",)),
         ],

@@ -196,6 +196,9 @@ TENSORS = {
     "sparse index too large": (files.sparse([1, 2], [0, 9], [2, 2]), ["sparse tensor w", "[2, 2]"]),
     "sparse index negative": (files.sparse([1, 2], [-1, 1], [2, 2]), ["outside"]),
     "sparse count": (files.sparse([1, 2], [1], [2, 2]), ["2 values", "expected [2]"]),
+    "sparse, 32 GiB dense": (
+        files.sparse([1, 2], [0, 9], [1 << 17, 1 << 16]),
+        ["34359738368 bytes", "Limits(allocation_bytes="]),
     "sparse pairs": (files.sparse([1, 2], [[0, 0], [0, 5]], [2, 2]), ["outside"]),
 }  # fmt: skip
 TYPES = {
@@ -218,12 +221,20 @@ ATTRIBUTES = {
     "group 0": (_conv(group=0), ["group has 0"]),
     "group -1": (_conv(group=-1), ["group has -1"]),
     "group 3 of 4": (_conv(group=3), ["group is 3"]),
+    "group 2 of 3 channels": (_conv(group=2), ["x has 3 channels", "take 6"]),
+    "pads of one axis": (_conv(pads=[1, 1]), ["pads has 2 numbers", "needs 4"]),
+    "auto_pad": (_conv(auto_pad="FULL"), ["auto_pad is FULL", "SAME_UPPER"]),
+    "pad mode": (of_input("Pad", [ints("p", *[1] * 8)], mode="mirror"), ["mode is mirror"]),
     "kernel lies": (_conv(kernel_shape=[5, 5]), ["[5, 5]", "[4, 3, 3, 3]"]),
     "pads 2^40": (_conv(pads=[1 << 40] * 4), ["pads has 1099511627776"]),
     "pool stride 0": (of_input("MaxPool", kernel_shape=[2, 2], strides=[0, 0]), ["strides has 0"]),
     "two -1": (of_input("Reshape", [ints("s", -1, -1)]), ["[-1, -1]"]),
     "perm": (of_input("Transpose", perm=[0, 1, 2, 9]), ["[0, 1, 2, 9]"]),
     "axis": (of_input("Softmax", axis=7), ["axis 7", "rank 4"]),
+    "axis of a slice": (
+        of_input("Slice", [ints("a", 0), ints("b", 5), ints("c", 9), ints("d", 1)]), ["axis 9"]),
+    "axis to insert": (of_input("Unsqueeze", [ints("a", 5)]), ["axis 5", "rank 4"]),
+    "axis to drop": (of_input("Squeeze", [ints("a", -5)]), ["axis -5", "rank 4"]),
     "split sum": (
         proto([node("Split", ["x", "s"], ["y", "z"], axis=1)], weights=[ints("s", 1, 5)])
         .SerializeToString(), ["[1, 5]", "axis 1 of x has 3"]),
@@ -233,6 +244,7 @@ ATTRIBUTES = {
     "scale NaN": (_scales(np.nan), ["scale is nan"]),
     "scale 1e9": (_scales(1e9), ["scale is 1e+09"]),
     "block 0": (of_input("DepthToSpace", blocksize=0), ["blocksize has 0"]),
+    "block 2 of 3 channels": (of_input("DepthToSpace", blocksize=2), ["3 channels"]),
     "block 2^32": (of_input("DepthToSpace", blocksize=1 << 32), ["blocksize has 4294967296"]),
     "sequence split 0": (
         of_input("SplitToSequence", [stored("s", np.array(0, np.int64))]), ["split is 0"]),

@@ -19,8 +19,9 @@ from onnx.numpy_helper import from_array
 
 from workbench.errors import ModelError
 from workbench.model.checks.attributes import check_attributes
-from workbench.model.checks.budget import check_count, check_shapes
+from workbench.model.checks.budget import check_bytes, check_count
 from workbench.model.checks.external import DataFiles, mark_external
+from workbench.model.checks.fitting import check_fit
 from workbench.model.checks.functions import check_functions
 from workbench.model.checks.header import check_header, check_with_onnx, unknown_operators
 from workbench.model.checks.interface import check_interface
@@ -124,11 +125,13 @@ def _inferred(
 ) -> tuple[onnx.ModelProto, list[str]]:
     """Types and shapes; first without following values, which a hostile file makes too many."""
     plain, warnings = inferred(model, values=False)
-    check_shapes(plain, store, limits)
+    check_fit(plain, store)
+    check_bytes(plain, store, limits)
     if not few_values(plain):
         return plain, [*warnings, "lists in it are too long to follow; some shapes stay unknown"]
     full, warnings = inferred(model)
-    check_shapes(full, store, limits)
+    check_fit(full, store)
+    check_bytes(full, store, limits)
     return full, warnings
 
 

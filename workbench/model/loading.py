@@ -90,10 +90,8 @@ def _judged(source: Source, limits: Limits) -> Judged:
 def _store(source: Source, verdict: Judged) -> dict[str, Payload]:
     store: dict[str, Payload] = dict(verdict.files)
     store.update((mark, Held(memoryview(data))) for mark, data in verdict.held.items())
-    if verdict.cuts:
-        data = source.content()
-        for cut in verdict.cuts:
-            store[cut.mark] = Held(data[cut.offset : cut.offset + cut.length])
+    pieces = source.pieces((cut.offset, cut.length) for cut in verdict.cuts)
+    store.update((cut.mark, Held(piece)) for cut, piece in zip(verdict.cuts, pieces, strict=True))
     return store
 
 

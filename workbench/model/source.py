@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,23 +30,31 @@ class Source:
         """What messages call it."""
         return shown(self.path) if self.path else "the model given as bytes"
 
-    def content(self) -> memoryview:
-        """All of it, in memory.
+    def pieces(self, places: Iterable[tuple[int, int]]) -> Iterator[memoryview]:
+        """The bytes at some places, given by offset and length.
+
+        Those of a file are read one by one, so each begins where memory is aligned.
 
         Raises:
             ModelError: the file is not the one that was checked any more.
         """
         if self.path is None:
-            return memoryview(self.data)
+            data = memoryview(self.data)
+            yield from (data[offset : offset + length] for offset, length in places)
+            return
         try:
             with self.path.open("rb") as file:
                 same = identity_of(os.fstat(file.fileno())) == self.identity
-                data = file.read() if same else b""
+                for offset, length in places:
+                    piece = bytearray(length)
+                    file.seek(offset)
+                    if not same or file.readinto(piece) != length:
+                        raise ModelError(
+                            f"{self.label}: the file changed while it was read; load it again"
+                        )
+                    yield memoryview(piece).toreadonly()
         except OSError as error:
             raise ModelError(f"{self.label}: {_reason(error)}; load it again") from error
-        if not same or self.identity is None or len(data) != self.identity[2]:
-            raise ModelError(f"{self.label}: the file changed while it was read; load it again")
-        return memoryview(data)
 
 
 def source_of(given: str | os.PathLike[str] | bytes, limits: Limits) -> Source:

@@ -53,6 +53,17 @@ _BOUNDED = {
     "RoiAlign": ("output_height", "output_width", "sampling_ratio"),
 }  # fmt: skip
 
+_WINDOWED = frozenset(
+    {"Conv", "ConvTranspose", "ConvInteger", "QLinearConv", "MaxPool", "AveragePool", "LpPool"}
+)
+_PER_AXIS = {"strides": 1, "dilations": 1, "pads": 2, "output_padding": 1}
+"""Numbers that a list of a window has for each axis it moves along."""
+
+_WORDS = {
+    ("auto_pad", _WINDOWED): ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"),
+    ("mode", frozenset({"Pad"})): ("constant", "reflect", "edge", "wrap"),
+}
+
 
 def check_attributes(model: onnx.ModelProto, store: Store) -> None:
     """Refuse impossible attributes and constant inputs of ONNX's own operators."""
@@ -61,6 +72,9 @@ def check_attributes(model: onnx.ModelProto, store: Store) -> None:
             _check_payloads(seen.node)
         if seen.native:
             _check_bounds(seen)
+            _check_words(seen.node)
+            if seen.node.op_type in _WINDOWED:
+                _check_window(seen)
             rule = _RULES.get(seen.node.op_type)
             if rule is not None:
                 rule(seen)
@@ -106,6 +120,34 @@ def _check_bounds(seen: Seen) -> None:
                     seen.node,
                     f"attribute {item.name} has {value}; must be from {low} to {high}",
                 )
+
+
+def _check_words(node: onnx.NodeProto) -> None:
+    for (name, operators), allowed in _WORDS.items():
+        if node.op_type not in operators:
+            continue
+        for item in node.attribute:
+            found = item.s.decode("utf-8", "replace")
+            if item.name == name and not item.ref_attr_name and found not in allowed:
+                raise refusal(
+                    node, f"{name} is {shown(found)}; must be one of {', '.join(allowed)}"
+                )
+
+
+def _check_window(seen: Seen) -> None:
+    """Lists of a convolution or pooling have as many numbers as its window has axes."""
+    kernel = ints_of(seen.node, "kernel_shape")
+    weight = seen.stored(3 if seen.node.op_type == "QLinearConv" else 1)
+    if kernel is None and weight is None:
+        return
+    axes = len(kernel) if kernel is not None else len(weight.dims) - 2 if weight is not None else 0
+    for name, each in _PER_AXIS.items():
+        given = ints_of(seen.node, name)
+        if given is not None and len(given) != each * axes:
+            raise refusal(
+                seen.node,
+                f"{name} has {len(given)} numbers; a window of {axes} axes needs {each * axes}",
+            )
 
 
 def ints_of(node: onnx.NodeProto, name: str) -> list[int] | None:

@@ -191,6 +191,8 @@ def check_sparse(model: onnx.ModelProto, store: Store, limits: Limits) -> None:
         shape = TensorProto(name=sparse.values.name, data_type=sparse.values.data_type)
         shape.dims.extend(sparse.dims)
         total = size_of(Located(shape), limits)
+        need = raw_bytes_of(sparse.values.data_type, total) or total
+        _check_dense(label, list(sparse.dims), need, limits)
         count = math.prod(sparse.values.dims)
         if len(sparse.values.dims) != 1 or sparse.indices.data_type != TensorProto.INT64:
             raise ModelError(f"{label} needs a list of values and int64 indices; export it anew")
@@ -208,6 +210,15 @@ def check_sparse(model: onnx.ModelProto, store: Store, limits: Limits) -> None:
                 f"{label} has an index outside its shape {shown(list(sparse.dims))}; the file is "
                 "damaged, export it anew"
             )
+
+
+def _check_dense(label: str, dims: list[int], need: int, limits: Limits) -> None:
+    if need > limits.allocation_bytes:
+        raise ModelError(
+            f"{label} has shape {shown(dims)}, which needs {need} bytes when it is written "
+            f"out; the limit is {limits.allocation_bytes}. If the file is trusted, allow "
+            "more with Limits(allocation_bytes=...)"
+        )
 
 
 def _sparse_in(graph: onnx.GraphProto) -> Iterator[onnx.SparseTensorProto]:
