@@ -179,6 +179,13 @@ def test_options_are_checked(rtx, digits, options, words):
         rtx.build(digits, config(digits, options=options))
 
 
+def test_fp16_by_flag_is_for_versions_without_types(rtx, digits):
+    with pytest.raises(BuildError, match=r"computes in the types of the model.*around='fp16'"):
+        rtx.build(digits, config(digits, options={"half": True}))
+    with pytest.raises(ValueError, match="half is 1; must be True or False"):
+        rtx.build(digits, config(digits, options={"half": 1}))
+
+
 def test_a_plan_for_one_architecture(rtx, digits):
     one = rtx.build(digits, config(digits, options={"compute_capabilities": "SM89"}))
     assert one.targets == ("SM89",)

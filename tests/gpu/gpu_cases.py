@@ -41,7 +41,7 @@ def network(name: str, precision: str = "fp32") -> Model:
 def ranges(model: Model, batches: tuple[int, ...] = BATCHES) -> dict[str, ShapeRange]:
     low, best, high = batches
     return {
-        spec.name: ShapeRange(*((n, *tail(spec.shape)) for n in (low, best, high)))
+        spec.name: ShapeRange(*((n, *tail(spec.shape or ())) for n in (low, best, high)))
         for spec in model.graph.inputs
     }
 
@@ -56,7 +56,7 @@ def config(model: Model, **more) -> BuildConfig:
 
 def picture(model: Model, batch: int, seed: int = 0) -> dict[str, np.ndarray]:
     (spec,) = model.graph.inputs
-    values = np.random.default_rng(seed).standard_normal((batch, *tail(spec.shape)))
+    values = np.random.default_rng(seed).standard_normal((batch, *tail(spec.shape or ())))
     return {spec.name: values.astype(np.float32)}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ from workbench.partitioning import Exclusion, partition
 CUDA = Path("/usr/local/cuda")
 
 
+@functools.cache
 def made(name: str, *, whole: bool = False):
     """Engines with native parts between: the sums or joins in the middle of the network."""
     model, backend = network(name), TensorRT()

@@ -382,6 +382,15 @@ def memory() -> tuple[int, int]:
     return library().cuda.runtime.memGetInfo()
 
 
+def crowded() -> str:
+    """Words about GPU memory where it is nearly used up, else none: libraries seldom say so."""
+    with contextlib.suppress(Exception):
+        free, total = memory()
+        if free < total // 20:
+            return f" (the GPU is out of memory: {free} bytes are free of {total})"
+    return ""
+
+
 def out_of_memory(error: BaseException | str) -> bool:
     """Whether an error or a library's words are about GPU memory that is not there."""
     words = f"{type(error).__name__} {error}".lower()

@@ -93,7 +93,7 @@ def build_plan(
         log.lines.clear()
         builder_config = builder.create_builder_config()
         targets = configure(trt, builder, builder_config, config, options)
-        keep_types(trt, builder_config, network, model.graph)
+        keep_types(trt, builder_config, network, model.graph, half=options.half)
         _set_profile(builder, builder_config, network, ranges, options)
         times = _times(package, trt, options)
         plan = _plan(trt, builder, network, builder_config, times, log, progress)
@@ -284,7 +284,7 @@ def _failed(what: str, log: Any, nodes: tuple[str, ...], words: str = "") -> Bui
         text for severity, text in log.lines if severity.endswith("ERROR") and _NO_GPU not in text
     ]
     said = " ".join((words or "; ".join(errors[:2]) or "it does not say why").split())
-    said += "" if words else _crowded()
+    said += "" if words else cuda.crowded()
     return BuildError(
         f"TensorRT could not build an engine of {len(nodes)} nodes, {what}: "
         f"{shown(said, _LONGEST_WORDS)}; keep the nodes it names out of the engine, or change "
@@ -293,15 +293,6 @@ def _failed(what: str, log: Any, nodes: tuple[str, ...], words: str = "") -> Bui
         subgraph=nodes,
         log=_text(log)[-_MOST_LOG:],
     )
-
-
-def _crowded() -> str:
-    """That the GPU is nearly full, where it is: TensorRT's words seldom say so."""
-    with contextlib.suppress(Exception):
-        free, total = cuda.memory()
-        if free < total // 20:
-            return f" (the GPU is out of memory: {free} bytes are free of {total})"
-    return ""
 
 
 def _text(log: Any) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from workbench.backends.base import LAYER_DOMAIN, ShapeRange
+from workbench.backends.base import LAYER_DOMAIN, UNEXPLAINED, ShapeRange
 from workbench.backends.origin import attributed
 from workbench.backends.plan import pack, refuse_other, unpack
 from workbench.backends.records import (
@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from workbench.model import Model
 
 BACKEND = "tensorrt"
-UNEXPLAINED = "unexplained"
-"""Attribute of a layer: nodes that are counted to it for want of a better place."""
 _SIGNED = "signature"
 
 
@@ -189,7 +187,7 @@ def accounted(graph: Graph, original: Graph) -> Graph:
     """Layers read from a file or a log, as `PlanEngine.layers` gives them.
 
     A layer that holds nodes for which neither its name nor a rule speaks lists them in the
-    attribute ``unexplained``: they are somewhere, and this is the likeliest place.
+    attribute `UNEXPLAINED`: they are somewhere, and this is the likeliest place.
 
     Args:
         graph: made by `layers.to_graph` with the original.

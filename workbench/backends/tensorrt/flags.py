@@ -58,16 +58,31 @@ def configure(
     return adapter.aim(trt, target, options.compute_capabilities)
 
 
-def keep_types(trt: Library, target: Config, network: Network, graph: Graph) -> None:
+def keep_types(
+    trt: Library, target: Config, network: Network, graph: Graph, *, half: bool = False
+) -> None:
     """Let a version without strongly typed networks compute in the types of the model.
 
     It gets the flags of the narrow types that the model has, and each layer of a model with FP16 is
     asked to keep its type: the builder is free otherwise, and takes whichever is faster.
 
+    Args:
+        trt: the library.
+        target: the config to set.
+        network: parsed from the model.
+        graph: of the model.
+        half: leave the builder that freedom for what is FP32 in the model.
+
     Raises:
-        BuildError: a type that this version lacks.
+        BuildError: a type that this version lacks, or `half` for one that keeps all types.
     """
     if adapter.is_strongly_typed(trt):
+        if half:
+            raise BuildError(
+                f"TensorRT {trt.__version__} computes in the types of the model, so the option "
+                "half means nothing to it; lower the model with around='fp16' instead",
+                backend=_BACKEND,
+            )
         return
     types = {spec.name: spec.dtype for spec in (*graph.tensors, *graph.inputs, *graph.outputs)}
     held = {*types.values(), *(spec.dtype for spec in graph.initializers)}
@@ -79,9 +94,9 @@ def keep_types(trt: Library, target: Config, network: Network, graph: Graph) -> 
             backend=_BACKEND,
         )
     flags = builder_flags(graph)
-    for flag in flags:
+    for flag in dict.fromkeys((*flags, *(("FP16",) if half else ()))):
         target.set_flag(_member(trt, "BuilderFlag", flag))
-    if "FP16" in flags and "INT8" not in flags:
+    if "FP16" in flags and "INT8" not in flags and not half:
         _constrain(trt, target, network, types)
 
 

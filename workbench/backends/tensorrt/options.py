@@ -34,13 +34,16 @@ class Options:
     """Whether `PlanEngine.refit` shall put other weights in without a build; some fusions go."""
     weight_streaming_bytes: int | None = None
     """GPU memory for weights, the rest streams in at each run; None keeps all on the GPU."""
+    half: bool = False
+    """Before TensorRT 10: whether what the model computes in FP32 may run in FP16 where that is
+    faster, as between INT8 layers; later versions keep the types of the model."""
     timing_cache: bool | None = None
     """Whether times of kernels from earlier builds on this GPU are used, and kept; None is yes from
     TensorRT 10 on. 8.6 was seen to crash on a cache of its own."""
 
 
 _KNOWN = tuple(one.name for one in fields(Options))
-_YES_OR_NO = ("version_compatible", "refit", "timing_cache")
+_YES_OR_NO = ("version_compatible", "refit", "half", "timing_cache")
 
 
 def options_of(config: BuildConfig) -> Options:

@@ -106,9 +106,10 @@ class Opened:
         self.log.lines.clear()
         if cuda.out_of_memory(words):
             return cuda.starved(what, words, BACKEND)
+        words = shown(words, 600) + cuda.crowded()
         return RunError(
-            f"TensorRT failed at {what}: {shown(words, 600)}; build the engine again on this "
-            "machine, or run this part with another backend",
+            f"TensorRT failed at {what}: {words}; build the engine again on this machine, or run "
+            "this part with another backend",
             backend=BACKEND,
         )
 
