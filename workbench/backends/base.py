@@ -42,6 +42,10 @@ FOLDED = "Folded"
 REMOVED = "Removed"
 """`op_type` of the layer whose origin was dropped, because it changes nothing."""
 
+UNEXPLAINED = "unexplained"
+"""Attribute of a layer: those nodes of its origin that are counted to it for want of a better
+place, because neither the backend nor a rule says where they went."""
+
 NO_SHAPES: Mapping[str, ShapeRange] = MappingProxyType({})
 NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 

@@ -261,6 +261,24 @@ def comparing_precisions(command: Parser) -> None:
     command.add_argument("--fresh", action="store_true", help="start over instead of resuming")
 
 
+def counting(command: Parser) -> None:
+    """`kernels`: which networks, built by what."""
+    command.add_argument(
+        "models", metavar="MODEL", nargs="*", help="ONNX files or zoo networks; default: the zoo"
+    )
+    shapes(command)
+    group = command.add_argument_group("build")
+    group.add_argument("--backend", default="tensorrt", help="what builds engines (tensorrt)")
+    group.add_argument(
+        "--precisions", type=words, default=("fp32", "fp16"), metavar="A,B", help="fp32,fp16"
+    )
+    group.add_argument("--threads", type=count, default=1, help="CPU threads an engine may use (1)")
+    group.add_argument(
+        "--timeout", type=limit, default=1800, metavar="SECONDS", help="limit for one engine (1800)"
+    )
+    group.add_argument("--out", type=Path, metavar="FILE.md", help="write the table here, too")
+
+
 def table_making(command: Parser) -> None:
     """`calibrate`: where the table goes and how it is made."""
     group = command.add_argument_group("table")
@@ -321,6 +339,11 @@ COMMANDS = (
         (model, partitioning, planning),
     ),
     ("build", "build the engines of a partition", (model, partitioning, building, output)),
+    (
+        "kernels",
+        "one table: what TensorRT makes of the nodes of networks, and in how many kernels",
+        (counting, partitioning),
+    ),
     (
         "run",
         "run a model or a saved hybrid and measure it",
