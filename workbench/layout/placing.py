@@ -20,6 +20,7 @@ _KEPT = 20_000
 _GUTTER, _LANE = 24.0, 7.0
 
 _Key = tuple[Problem, bool, bool]
+_Span = tuple[float, float, float, float]
 
 
 class _Memory:
@@ -101,43 +102,64 @@ def _laid(
 
 def _glued(problem: Problem, pieces: Sequence[Piece], laid: Sequence[Placement]) -> Placement:
     """The pieces below one another, each hung on the cut it shares with the one above."""
-    centers: list[Point] = [(0.0, 0.0)] * len(problem.sizes)
-    routes: list[Route] = [()] * len(problem.edges)
-    axis = 0.0
+    moves: list[tuple[float, float, float]] = []
+    spans: dict[int, _Span] = {}
+    edges: list[_Span] = []
+    anchor: Point = (0.0, 0.0)
     for piece, placed in zip(pieces, laid, strict=True):
         first, last = placed.centers[0], placed.centers[-1]
-        anchor = centers[piece.boxes[0]] if piece.top else (0.0, first[1])
+        x, y = anchor if piece.top else (0.0, first[1])
         drift = last[0] - first[0] if piece.bottom else 0.0
         # A mirrored piece is as good a drawing, and keeps a long graph from leaning to one side.
-        side = -1.0 if abs(anchor[0] - axis - drift) < abs(anchor[0] - axis + drift) else 1.0
-        dx, dy = anchor[0] - side * first[0], anchor[1] - first[1]
+        side = -1.0 if abs(x - drift) < abs(x + drift) else 1.0
+        dx, dy = x - side * first[0], y - first[1]
+        moves.append((side, dx, dy))
+        anchor = (side * last[0] + dx, last[1] + dy)
+        if id(placed) not in spans:
+            spans[id(placed)] = _span(placed, [problem.sizes[box] for box in piece.boxes])
+        left, top, right, low = spans[id(placed)]
+        left, right = (left + dx, right + dx) if side > 0 else (dx - right, dx - left)
+        edges.append((left, top + dy, right, low + dy))
+    left, top = min([e[0] for e in edges]), min([e[1] for e in edges])
+    right, low = max([e[2] for e in edges]), max([e[3] for e in edges])
+    centers: list[Point] = [(0.0, 0.0)] * len(problem.sizes)
+    routes: list[Route] = [()] * len(problem.edges)
+    for piece, placed, (side, dx, dy) in zip(pieces, laid, moves, strict=True):
+        dx, dy = dx - left, dy - top
         for box, (x, y) in zip(piece.boxes, placed.centers, strict=True):
             centers[box] = (side * x + dx, y + dy)
         for number, route in zip(piece.numbers, placed.routes, strict=True):
-            routes[number] = tuple((side * x + dx, y + dy) for x, y in route)
-    return Placement(tuple(centers), tuple(routes), 0.0, 0.0, "")
+            routes[number] = tuple([(side * x + dx, y + dy) for x, y in route])
+    return Placement(tuple(centers), tuple(routes), right - left, low - top, "")
+
+
+def _span(placed: Placement, sizes: Sequence[tuple[float, float]]) -> _Span:
+    """Left, top, right and bottom of boxes and routes."""
+    boxes = list(zip(placed.centers, sizes, strict=True))
+    bends = [point for route in placed.routes for point in route]
+    return (
+        min([*(x - w / 2 for (x, _), (w, _) in boxes), *(x for x, _ in bends)]),
+        min([*(y - h / 2 for (_, y), (_, h) in boxes), *(y for _, y in bends)]),
+        max([*(x + w / 2 for (x, _), (w, _) in boxes), *(x for x, _ in bends)]),
+        max([*(y + h / 2 for (_, y), (_, h) in boxes), *(y for _, y in bends)]),
+    )
 
 
 def _with_gutter(problem: Problem, glued: Placement, far: Sequence[int]) -> Placement:
-    """The drawing moved to the origin, far edges run on its right, each in a free lane."""
-    boxes = list(zip(glued.centers, problem.sizes, strict=True))
-    bends = [point for route in glued.routes for point in route]
-    left = min([*(x - w / 2 for (x, _), (w, _) in boxes), *(x for x, _ in bends)])
-    top = min([*(y - h / 2 for (_, y), (_, h) in boxes), *(y for _, y in bends)])
-    right = max([*(x + w / 2 for (x, _), (w, _) in boxes), *(x for x, _ in bends)])
-    low = max([*(y + h / 2 for (_, y), (_, h) in boxes), *(y for _, y in bends)])
-    centers = [(x - left, y - top) for x, y in glued.centers]
-    routes = [tuple((x - left, y - top) for x, y in route) for route in glued.routes]
-    width = right - left
+    """The drawing with far edges run on its right, each in a free lane."""
+    if not far:
+        return glued
+    centers, routes = glued.centers, list(glued.routes)
     lanes: list[float] = []
     for number in sorted(far, key=lambda e: centers[problem.edges[e][0]][1]):
         tail, head = problem.edges[number]
         start, end = centers[tail], centers[head]
         lane = next((i for i, free in enumerate(lanes) if free < start[1]), len(lanes))
         lanes[lane : lane + 1] = [end[1]]
-        routes[number] = _around(problem, start, end, tail, head, width + _GUTTER + lane * _LANE)
-    wide = width + (_GUTTER * 1.5 + len(lanes) * _LANE if lanes else 0.0)
-    return Placement(tuple(centers), tuple(routes), wide, low - top, "")
+        across = glued.width + _GUTTER + lane * _LANE
+        routes[number] = _around(problem, start, end, tail, head, across)
+    wide = glued.width + _GUTTER * 1.5 + len(lanes) * _LANE
+    return replace(glued, routes=tuple(routes), width=wide)
 
 
 def _around(problem: Problem, start: Point, end: Point, tail: int, head: int, lane: float) -> Route:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from workbench.layout import Route
 from workbench.text import shown
 from workbench.widgets.scene import Scene, painted
-from workbench.widgets.scene_overlay import Painted, engine_colors, region_of
+from workbench.widgets.scene_overlay import Painted, engine_colors
 from workbench.widgets.scene_palette import DARK, LIGHT, Paint
 from workbench.widgets.scene_pane import TEXT, TITLE, Pane
 from workbench.widgets.scene_text import width_of
@@ -208,10 +208,11 @@ def _regions(
 ) -> None:
     """Regions of engines: all in the colour of the outline, then a bit smaller in their own."""
     colors = engine_colors(scene.homes)
-    region = {
-        i: region_of(item, scene.homes) if item.kind != "engine" else -1
-        for i, item in enumerate(pane.items)
-    }
+    places = scene.regions[0 if pane is scene.left else 1]
+    region = [
+        place if item.kind != "engine" else -1
+        for item, place in zip(pane.items, places, strict=True)
+    ]
     for more, weight, rim in ((7.5, 19.0, True), (6.0, 16.0, False)):
         for route, a, b in edges:
             if region[a] >= 0 and region[a] == region[b]:

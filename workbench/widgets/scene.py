@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from workbench.errors import GraphError
@@ -73,6 +74,14 @@ class Scene:
     right: Pane
     overlays: Mapping[str, Overlay]
     """Those given, and those known from the graphs."""
+
+    @cached_property
+    def regions(self) -> tuple[list[int], list[int]]:
+        """For each box of both pictures its engine, as `region_of` says."""
+        left, right = (
+            [region_of(item, self.homes) for item in pane.items] for pane in (self.left, self.right)
+        )
+        return left, right
 
     @property
     def choices(self) -> tuple[str, ...]:
@@ -145,7 +154,10 @@ def painted(scene: Scene, overlay: str) -> tuple[list[Painted], list[Entry]]:
     """
     panes, subject = [scene.left, scene.right], scene.subject
     if overlay == "partition":
-        looks = [paint_engines(pane, scene.homes) for pane in panes]
+        looks = [
+            paint_engines(pane, scene.homes, regions)
+            for pane, regions in zip(panes, scene.regions, strict=True)
+        ]
         return looks, legend_engines(scene.homes)
     if overlay == "reason" and subject.partition:
         found = [paint_reasons(pane, subject.partition) for pane in panes]
@@ -175,11 +187,9 @@ def paint_json(scene: Scene, overlay: str, rev: int) -> dict[str, Any]:
             side: {
                 "c": [number[c] for c in look.classes],
                 "b": list(look.badges),
-                "r": [region_of(item, scene.homes) for item in pane.items],
+                "r": regions,
             }
-            for side, pane, look in zip(
-                ("left", "right"), (scene.left, scene.right), looks, strict=True
-            )
+            for side, regions, look in zip(("left", "right"), scene.regions, looks, strict=True)
         },
         "summary": summary(scene),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from workbench.graph import Graph, origin_of
 from workbench.layout import Problem
@@ -51,11 +52,12 @@ NO_HOMES = Homes((), ())
 def homes_of(original: Graph, partition: Partition | None, derived: Graph | None) -> Homes:
     """Engines by the partition; without one by the layers of `derived` that say ``engine N``."""
     if partition is not None:
-        engine = [-1] * len(original.nodes)
+        engine, place = [-1] * len(original.nodes), original.position.__getitem__
         for part in partition.subgraphs:
-            for name in part.nodes:
-                engine[original.position[name]] = part.index
-        folded = (i for i, v in enumerate(partition.verdicts) if v.code is Code.FOLDED)
+            for i in map(place, part.nodes):
+                engine[i] = part.index
+        constant = Code.FOLDED
+        folded = [i for i, v in enumerate(partition.verdicts) if v.code is constant]
         keys = tuple(part.nodes[0] for part in partition.subgraphs)
         return Homes(tuple(engine), keys, frozenset(folded))
     if derived is None:
@@ -87,12 +89,15 @@ def engine_groups(graph: Graph, original: Graph, homes: Homes) -> list[Group]:
     given up.
     """
     if graph is original:
-        engines, folded = homes.engine, homes.folded
-        home = [None if i in folded else engine for i, engine in enumerate(engines)]
+        home: list[int | None] = list(homes.engine)
+        for i in homes.folded:
+            home[i] = None
     else:
         home = [_home_of(graph, i, original, homes) for i in range(len(graph.nodes))]
-    for i in reversed(graph.order):
-        if home[i] is None:
+    if None in home:
+        for i in reversed(graph.order):
+            if home[i] is not None:
+                continue
             ends = {home[j] for j in graph.successors[i]}
             one = ends.pop() if len(ends) == 1 else -1
             home[i] = -1 if one is None else one
@@ -130,11 +135,11 @@ def acyclic(graph: Graph, groups: Iterable[Group]) -> bool:
         for i in group.members:
             unit[i] = group.members[0]
     after: dict[int, set[int]] = {}
-    for i, before in enumerate(graph.predecessors):
+    for mine, before in zip(unit, graph.predecessors, strict=True):
         for j in before:
-            if unit[i] != unit[j]:
-                after.setdefault(unit[j], set()).add(unit[i])
-    missing = Counter(head for heads in after.values() for head in heads)
+            if unit[j] != mine:
+                after.setdefault(unit[j], set()).add(mine)
+    missing = Counter(chain.from_iterable(after.values()))
     units = set(unit)
     ready = [u for u in units if not missing[u]]
     done = 0
@@ -225,7 +230,8 @@ def common_prefix(names: Sequence[str]) -> str:
 
 def top_operators(graph: Graph, members: Sequence[int], most: int = 3, limit: int = 34) -> str:
     """``Conv 20, Relu 17, …``: the operators there are most of, safe to show."""
-    counted = Counter(graph.nodes[i].op_type for i in members).most_common()
+    nodes = graph.nodes
+    counted = Counter([nodes[i].op_type for i in members]).most_common()
     text = ""
     for number, (op, count) in enumerate(counted):
         more = f"{', ' if text else ''}{shown(op, 24)} {count}"

@@ -115,26 +115,28 @@ def engine_colors(homes: Homes) -> tuple[int, ...]:
 
 def region_of(item: Item, homes: Homes) -> int:
     """The engine all originals of a box are in; -1 for none, -2 for several or only some."""
-    found = {homes.engine[i] for i in item.origins if i not in homes.folded}
+    places = item.origins
+    if homes.folded:
+        places = [i for i in places if i not in homes.folded]
+    found = set(map(homes.engine.__getitem__, places))
     if len(found) == 1:
         return found.pop()
     return -2 if found and found != {-1} else -1
 
 
-def paint_engines(pane: Pane, homes: Homes) -> Painted:
-    """The overlay ``partition``: a colour and a number for each engine."""
+def paint_engines(pane: Pane, homes: Homes, regions: Sequence[int]) -> Painted:
+    """The overlay ``partition``: a colour and a number for each engine; `region_of` is known."""
     colors = engine_colors(homes)
     classes, badges = [], []
-    for item in pane.items:
+    for item, region in zip(pane.items, regions, strict=True):
         if not item.members:
             classes.append("io")
             badges.append("")
             continue
-        region = region_of(item, homes)
-        only_folded = bool(item.origins) and all(i in homes.folded for i in item.origins)
         if region >= 0:
             classes.append(f"e{colors[region]}")
         else:
+            only_folded = bool(item.origins) and homes.folded.issuperset(item.origins)
             classes.append("mixed" if region == -2 else "folded" if only_folded else "native")
         badges.append(_engine_badge(item, region, homes))
     return Painted(tuple(classes), tuple(badges))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import chain
 from typing import Any, Literal
 
 from workbench.graph import Graph, TensorSpec, origin_of
@@ -82,22 +84,22 @@ def pane_of(
 def _items(
     graph: Graph, original: Graph, groups: Sequence[Group], opened: Collection[str]
 ) -> list[Item]:
-    closed: dict[int, Group] = {}
+    starts: dict[int, Group] = {}
     inside: dict[int, str] = {}
+    hidden = bytearray(len(graph.nodes))
     for group in groups:
         if group.key in opened:
             inside.update(dict.fromkeys(group.members, group.key))
         else:
-            closed.update(dict.fromkeys(group.members, group))
+            starts[min(group.members)] = group
+            for i in group.members:
+                hidden[i] = 1
     items = [_end_item(spec, "input") for spec in graph.inputs]
-    drawn: set[str] = set()
-    for i in range(len(graph.nodes)):
-        group = closed.get(i)
-        if group is None:
+    for i, closed in enumerate(hidden):
+        if not closed:
             items.append(_node_item(graph, original, i, inside.get(i, "")))
-        elif group.key not in drawn:
-            drawn.add(group.key)
-            items.append(_group_item(graph, original, group))
+        elif i in starts:
+            items.append(_group_item(graph, original, starts[i]))
     items += [_end_item(spec, "output") for spec in graph.outputs]
     return items
 
@@ -151,13 +153,22 @@ def _edges(graph: Graph, items: Sequence[Item]) -> tuple[tuple[int, int], ...]:
             unit[i] = place_
         if not item.members:
             ends[item.kind, item.key] = place_
+    entered = {i for spec in graph.inputs for i in graph.consumers.get(spec.name, ())}
     found: dict[tuple[int, int], None] = {}
-    for i, node in enumerate(graph.nodes):
-        for tensor in node.reads:
+    for i, before in enumerate(graph.predecessors):
+        mine = unit[i]
+        for j in before:
+            if unit[j] != mine:
+                break
+        else:
+            # Most nodes of a large graph are deep in a closed box.
+            if i not in entered:
+                continue
+        for tensor in graph.nodes[i].reads:
             j = graph.producer.get(tensor)
             tail = unit[j] if j is not None else ends.get(("input", tensor))
-            if tail is not None and tail != unit[i]:
-                found[tail, unit[i]] = None
+            if tail is not None and tail != mine:
+                found[tail, mine] = None
     for spec in graph.outputs:
         head = ends["output", spec.name]
         j = graph.producer.get(spec.name)
@@ -213,5 +224,9 @@ def path_text(route: Route) -> str:
     """A route as the ``d`` of an SVG path, in whole pixels."""
     if not route:
         return ""
-    numbers = [f"{x:.0f} {y:.0f}" for x, y in route]
-    return f"M{numbers[0]}C{' '.join(numbers[1:])}"
+    return _way(len(route)) % tuple(chain.from_iterable(route))
+
+
+@cache
+def _way(points: int) -> str:
+    return "M%.0f %.0fC" + " ".join(["%.0f %.0f"] * (points - 1))
