@@ -13,13 +13,11 @@ from workbench.backends.base import BuildConfig, Feeds, Outputs
 from workbench.backends.feeds import checked_buffers, checked_feeds, numpy_dtype
 from workbench.backends.gate import Gate
 from workbench.backends.plan import pack, refuse_other, unpack
+from workbench.backends.recorded import RecordedEngine
 from workbench.backends.records import (
     checked_ranges,
-    layers_from_json,
     layers_to_json,
-    ranges_from_json,
     ranges_to_json,
-    specs_from_json,
     specs_to_json,
 )  # fmt: skip
 from workbench.backends.reference_ops import replacements
@@ -105,35 +103,13 @@ class Reference:
         return {"library": self.version}
 
 
-class ReferenceEngine:
+class ReferenceEngine(RecordedEngine):
     """A model as it was given; every node is a layer."""
 
     def __init__(self, record: Mapping[str, Any], model: bytes | memoryview) -> None:
         """`record` is what `serialize` writes, `model` a self-contained ONNX model."""
-        self._record = record
+        super().__init__(NAME, record)
         self._model = model
-        self.ranges = ranges_from_json(record["ranges"])
-        self._inputs = specs_from_json(record["inputs"])
-        self._outputs = specs_from_json(record["outputs"])
-
-    @property
-    def backend(self) -> str:
-        """``reference``."""
-        return NAME
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """What `run` needs, in the model's order."""
-        return self._inputs
-
-    @property
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """What `run` gives, in the model's order."""
-        return self._outputs
-
-    def layers(self) -> Graph:
-        """The model's own nodes, each the origin of itself."""
-        return layers_from_json(self._record["layers"])
 
     def session(self) -> ReferenceSession:
         """A new session with an evaluator of its own."""

@@ -24,44 +24,22 @@ from workbench.backends.onnxruntime.library import (
     words,
 )  # fmt: skip
 from workbench.backends.plan import pack
-from workbench.backends.records import layers_from_json, ranges_from_json, specs_from_json
+from workbench.backends.recorded import RecordedEngine
 from workbench.errors import RunError
-from workbench.graph import Graph, TensorSpec
+from workbench.graph import TensorSpec
 from workbench.text import shown
 
 _FOREIGN = frozenset({"bfloat16", "float8e4m3fn", "float8e4m3fnuz", "float8e5m2", "float8e5m2fnuz"})
 """Element types ONNX Runtime's Python side cannot turn into arrays; they cross as memory."""
 
 
-class OnnxRuntimeEngine:
+class OnnxRuntimeEngine(RecordedEngine):
     """An optimized model; each session of it is an ``InferenceSession`` of its own."""
 
     def __init__(self, record: Mapping[str, Any], model: bytes | memoryview) -> None:
         """`record` is what `serialize` writes, `model` the optimized model."""
-        self._record = record
+        super().__init__(NAME, record)
         self._model = model
-        self.ranges = ranges_from_json(record["ranges"])
-        self._inputs = specs_from_json(record["inputs"])
-        self._outputs = specs_from_json(record["outputs"])
-
-    @property
-    def backend(self) -> str:
-        """``onnxruntime``."""
-        return NAME
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """What `run` needs, in the model's order."""
-        return self._inputs
-
-    @property
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """What `run` gives, in the model's order."""
-        return self._outputs
-
-    def layers(self) -> Graph:
-        """The nodes ONNX Runtime runs after its optimizations, with their origin."""
-        return layers_from_json(self._record["layers"])
 
     def session(self) -> OnnxRuntimeSession | CudaSession:
         """A new session.

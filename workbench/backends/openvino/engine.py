@@ -17,9 +17,9 @@ from workbench.backends.feeds import checked_buffers, checked_feeds, numpy_dtype
 from workbench.backends.gate import Gate
 from workbench.backends.openvino.library import DEVICE, NAME, core, library, words
 from workbench.backends.plan import pack
-from workbench.backends.records import layers_from_json, ranges_from_json, specs_from_json
+from workbench.backends.recorded import RecordedEngine
 from workbench.errors import DataError, RunError
-from workbench.graph import Graph, TensorSpec
+from workbench.graph import TensorSpec
 from workbench.text import shown
 
 _BLOB = "openvino"
@@ -28,44 +28,22 @@ _NARROWED = frozenset({"int64", "uint64", "uint32"})
 _INT32 = np.iinfo(np.int32)
 
 
-class OpenVINOEngine:
+class OpenVINOEngine(RecordedEngine):
     """A compiled model, or a plan that becomes one at the first session."""
 
     def __init__(
         self, record: Mapping[str, Any], *, compiled: Any = None, blob: memoryview | None = None
     ) -> None:
         """Exactly one of `compiled` and `blob` is given; `record` is what `serialize` writes."""
-        self._record = record
+        super().__init__(NAME, record)
         self._compiled = compiled
         self._blob = blob
         self._lock = threading.Lock()
-        self.ranges = ranges_from_json(record["ranges"])
-        self._inputs = specs_from_json(record["inputs"])
-        self._outputs = specs_from_json(record["outputs"])
-
-    @property
-    def backend(self) -> str:
-        """``openvino``."""
-        return NAME
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """What `run` needs, in the model's order."""
-        return self._inputs
-
-    @property
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """What `run` gives, in the model's order."""
-        return self._outputs
 
     @property
     def fixed_outputs(self) -> bool:
         """Whether the shapes of the inputs alone decide those of the outputs."""
         return self._record["fixed_outputs"]
-
-    def layers(self) -> Graph:
-        """The kernels OpenVINO runs, with origin, precision, kernel name and layout."""
-        return layers_from_json(self._record["layers"])
 
     def session(self) -> OpenVINOSession:
         """A new session; the first one of a loaded plan imports it.
