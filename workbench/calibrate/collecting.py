@@ -13,6 +13,7 @@ import numpy as np
 
 from workbench import backends
 from workbench.backends.base import Backend, BuildConfig
+from workbench.backends.onnxruntime import OnnxRuntime
 from workbench.calibrate.histogram import Tally, merged
 from workbench.calibrate.histograms import Histograms
 from workbench.calibrate.items import Data, Items, Run
@@ -25,8 +26,12 @@ from workbench.model import Model
 from workbench.progress import Cancel, Event, Progress, silent
 from workbench.text import listed, shown
 
-BUDGET = 96 << 20
+BUDGET = 24 << 20
 """Bytes of watched tensors that are held at once."""
+
+_LEAN = {"allow_spinning": False, "enable_cpu_mem_arena": False}
+"""ONNX Runtime's settings: threads that spin while NumPy counts would only take time from it, and
+each stage would keep memory for its largest run."""
 
 _BATCH = 32
 _EVERY = 32
@@ -186,17 +191,16 @@ class Work:
         }
 
     def __enter__(self) -> Work:
-        # Threads that spin while NumPy counts would only take time from it.
-        options = {"allow_spinning": False} if self._backend.name == "onnxruntime" else {}
-        config = BuildConfig(threads=self._threads, options=options)
-        cut = stages(self.model, self.watched, self.items.batch, BUDGET)
+        lean = isinstance(self._backend, OnnxRuntime) and self._backend.device == "cpu"
+        config = BuildConfig(threads=self._threads, options=_LEAN if lean else {})
+        cut = stages(self.model, self.watched, self.items.batch, BUDGET, lend=lean)
         with ExitStack() as stack:
             for number, stage in enumerate(cut):
                 self._cancel.check()
                 self._progress(Event("prepare calibration", "", number, len(cut)))
                 engine = self._backend.build(stage.model, config)
                 session = stack.enter_context(engine.session())
-                self._runners.append((stage, Runner(stage.model, session, reuse=len(cut) == 1)))
+                self._runners.append((stage, Runner(stage, session)))
             self._stack = stack.pop_all()
         return self
 

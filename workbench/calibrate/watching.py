@@ -2,16 +2,19 @@
 
 A network is run in stages: contiguous runs of nodes in topological order, each a model of its own
 whose outputs are the tensors that are watched there and those that later stages read. Nothing is
-computed twice and weights are in one stage each.
+computed twice and weights are in one stage each. Large weights can be lent to a stage as inputs:
+an engine that has them built in keeps two to five copies of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from workbench.errors import DataError
-from workbench.graph import Graph, TensorSpec
+from workbench.graph import Graph, Node, TensorSpec
 from workbench.model import Model
 from workbench.partitioning.layout import layout
 from workbench.text import listed, nearest, shown
@@ -32,6 +35,9 @@ _FLOATS = frozenset({"float32", "float16", "bfloat16", "float64"})
 
 _UNKNOWN_BYTES = 1 << 24
 """Taken for a tensor whose size is not known."""
+
+_LENT_BYTES = 1 << 16
+"""Smaller weights are not worth lending."""
 
 
 def activations(model: Model) -> tuple[str, ...]:
@@ -120,9 +126,13 @@ class Stage:
     """Outputs to count."""
     dropped: tuple[str, ...]
     """Tensors that no later stage reads, to forget after this one."""
+    lent: Mapping[str, np.ndarray]
+    """Inputs that are weights."""
 
 
-def stages(model: Model, watched: Iterable[str], samples: int, budget: int) -> tuple[Stage, ...]:
+def stages(
+    model: Model, watched: Iterable[str], samples: int, budget: int, *, lend: bool = False
+) -> tuple[Stage, ...]:
     """The network as stages of which none gives out more than `budget` bytes of watched tensors.
 
     Args:
@@ -130,6 +140,7 @@ def stages(model: Model, watched: Iterable[str], samples: int, budget: int) -> t
         watched: tensors to give out.
         samples: in a run, for the extents that are only known then.
         budget: bytes; one tensor that is larger has a stage of its own.
+        lend: whether large weights of products become inputs.
     """
     graph = model.graph
     wanted = {name for name in watched if name in graph.producer}
@@ -146,7 +157,7 @@ def stages(model: Model, watched: Iterable[str], samples: int, budget: int) -> t
             room = budget
         groups[-1].append(i)
         room -= size
-    return _cut(model, [group for group in groups if group], wanted)
+    return _cut(model, [group for group in groups if group], wanted, lend)
 
 
 def _needed(graph: Graph, order: Sequence[int], wanted: set[str]) -> list[int]:
@@ -158,7 +169,7 @@ def _needed(graph: Graph, order: Sequence[int], wanted: set[str]) -> list[int]:
     return [i for i in order if i in needed]
 
 
-def _cut(model: Model, groups: list[list[int]], wanted: set[str]) -> tuple[Stage, ...]:
+def _cut(model: Model, groups: list[list[int]], wanted: set[str], lend: bool) -> tuple[Stage, ...]:
     graph = model.graph
     reads = [
         {name for i in group for name in graph.nodes[i].reads if name in graph.producer}
@@ -169,12 +180,36 @@ def _cut(model: Model, groups: list[list[int]], wanted: set[str]) -> tuple[Stage
         later = set().union(*reads[at + 1 :])
         made = [name for i in group for name in graph.nodes[i].makes]
         outputs = [name for name in made if name in wanted or name in later]
-        piece = model.extract([graph.nodes[i].name for i in group], outputs=outputs)
+        names = [graph.nodes[i].name for i in group]
+        piece = model.extract(names, outputs=outputs)
+        lent = _lendable(piece.graph) if lend else []
+        if lent:
+            inputs = [spec.name for spec in piece.graph.inputs]
+            piece = model.extract(names, inputs=[*inputs, *lent], outputs=outputs)
         gone = (reads[at] | set(made)) - later
         found.append(
-            Stage(piece, tuple(name for name in outputs if name in wanted), tuple(sorted(gone)))
-        )
+            Stage(
+                piece, tuple(name for name in outputs if name in wanted), tuple(sorted(gone)),
+                # Where they lie in memory unaligned, one copy here is better than one a run.
+                {name: np.require(model.weights(name), requirements=["C", "A"]) for name in lent},
+            )
+        )  # fmt: skip
     return tuple(found)
+
+
+def _lendable(graph: Graph) -> list[str]:
+    """Large weights that only products read, which compute the same with weights as inputs."""
+    return [
+        spec.name
+        for spec in graph.initializers
+        if spec.dtype == "float32"
+        and (spec.nbytes or 0) >= _LENT_BYTES
+        and all(_is_product(graph.nodes[i]) for i in graph.consumers.get(spec.name, ()))
+    ]
+
+
+def _is_product(node: Node) -> bool:
+    return node.domain in ("", "ai.onnx") and node.op_type in WEIGHTED
 
 
 def _bytes(spec: TensorSpec, samples: int) -> int:

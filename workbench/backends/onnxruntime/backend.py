@@ -34,8 +34,8 @@ class OnnxRuntime:
 
     Of a `BuildConfig` it uses `shapes` (checked, not compiled for), `threads`,
     `optimization_level` (0 as written, 1 basic, 2 extended, 3 and above everything) and the options
-    ``graph_optimization_level``, ``use_deterministic_compute`` and ``allow_spinning``; on a GPU
-    `tf32` too.
+    ``graph_optimization_level``, ``use_deterministic_compute``, ``allow_spinning`` and
+    ``enable_cpu_mem_arena``; on a GPU `tf32` too.
     """
 
     def __init__(self, *, device: str = "cpu") -> None:

@@ -25,6 +25,7 @@ _DEFAULTS: Mapping[str, Any] = {
     "graph_optimization_level": "all",
     "use_deterministic_compute": False,
     "allow_spinning": True,
+    "enable_cpu_mem_arena": True,
 }
 _SEVERITY_FATAL = 4
 _SOURCE_FILE = re.compile(r"\S*/onnxruntime_src/\S+|\[ONNXRuntimeError\] : \d+ : ")
@@ -55,7 +56,8 @@ def settings(level: int | None, given: Mapping[str, Any]) -> dict[str, Any]:
         level: `BuildConfig.optimization_level`; 0 runs the graph as it is written, 1 folds
             constants, 2 also fuses, 3 and above also change layouts. None is 3.
         given: ``graph_optimization_level`` (disable_all, basic, extended, all; wins over `level`),
-            ``use_deterministic_compute`` and ``allow_spinning``.
+            ``use_deterministic_compute``, ``allow_spinning``, and ``enable_cpu_mem_arena``, without
+            which memory is given back after every run.
 
     Raises:
         ValueError: an unknown option or value.
@@ -83,11 +85,13 @@ def session_options(threads: int, level: str, chosen: Mapping[str, Any]) -> Any:
     The number of threads is always set: by default each session starts as many as there are cores.
     """
     ort = library()
+    chosen = {**_DEFAULTS, **chosen}  # a plan of before may lack one
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, LEVELS[level])
     options.use_deterministic_compute = bool(chosen["use_deterministic_compute"])
+    options.enable_cpu_mem_arena = bool(chosen["enable_cpu_mem_arena"])
     options.log_severity_level = _SEVERITY_FATAL
     spin = "1" if chosen["allow_spinning"] else "0"
     options.add_session_config_entry("session.intra_op.allow_spinning", spin)
