@@ -66,9 +66,9 @@ def test_an_engine_opens_and_closes(view):
 def test_blocks_open_all_at_once(net):
     view = GraphView(net, fold=True)
     boxes = len(view._left["x"])
-    page_says(view, do="fold", side="left", open=True)
+    page_says(view, do="fold", side="left", open=True, rev=view._left["rev"])
     assert len(view._left["x"]) == len(net.nodes) + 2
-    page_says(view, do="fold", side="left", open=False)
+    page_says(view, do="fold", side="left", open=False, rev=view._left["rev"])
     assert len(view._left["x"]) == boxes
     view.close()
 

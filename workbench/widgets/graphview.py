@@ -8,6 +8,7 @@ Callbacks may come on any thread (JupyterLab runs some in a subshell), so one lo
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import threading
 import uuid
@@ -26,6 +27,7 @@ from workbench.progress import Cancel
 from workbench.text import listed, plural, shown
 from workbench.widgets import export
 from workbench.widgets.frontend import script, styles
+from workbench.widgets.hearing import hear
 from workbench.widgets.scene import (
     Scene,
     Subject,
@@ -37,13 +39,18 @@ from workbench.widgets.scene import (
     scene_of,
 )
 from workbench.widgets.scene_overlay import Overlay
-from workbench.widgets.scene_pane import pane_json
+from workbench.widgets.scene_pane import Pane, pane_json
 from workbench.widgets.twin import Twins
 
 LARGE = 8_000
 """From this many nodes on a scene is made on a thread of its own."""
 
 _SAME: Any = object()
+
+
+def _packed(value: object, _: object) -> str:
+    """A large trait as one text on the wire: Jupyter would walk every number in it, twice."""
+    return json.dumps(value, separators=(",", ":"))
 
 
 class GraphView(anywidget.AnyWidget):
@@ -66,10 +73,10 @@ class GraphView(anywidget.AnyWidget):
     _esm = script() + "\nexport default { render: renderGraphView };\n"
     _css = styles()
 
-    _names = traitlets.Dict().tag(sync=True)
-    _left = traitlets.Dict().tag(sync=True)
-    _right = traitlets.Dict().tag(sync=True)
-    _paint = traitlets.Dict().tag(sync=True)
+    _names = traitlets.Dict().tag(sync=True, to_json=_packed)
+    _left = traitlets.Dict().tag(sync=True, to_json=_packed)
+    _right = traitlets.Dict().tag(sync=True, to_json=_packed)
+    _paint = traitlets.Dict().tag(sync=True, to_json=_packed)
     _details = traitlets.Dict().tag(sync=True)
     _marked = traitlets.List(traitlets.Int()).tag(sync=True)
     _rev = traitlets.Int(0).tag(sync=True)
@@ -132,6 +139,11 @@ class GraphView(anywidget.AnyWidget):
         self._refresh(left=True)
 
     @property
+    def original(self) -> Graph:
+        """The network."""
+        return self._subject.original
+
+    @property
     def scene(self) -> Scene:
         """The scene that is shown; waits for one that is being made.
 
@@ -186,9 +198,7 @@ class GraphView(anywidget.AnyWidget):
 
     def close(self) -> None:
         """End the view and what it is doing."""
-        with self._lock:
-            if self._work:
-                self._work.cancel.set()
+        self.stop()
         self._twins.stop()
         super().close()
 
@@ -228,7 +238,8 @@ class GraphView(anywidget.AnyWidget):
                 self._work = None
             keep = None if left or self._scene is None else self._scene.left
             if len(self._subject.original.nodes) < LARGE:
-                self._publish(self._made(keep, None))
+                with collector_paused():
+                    self._publish(self._made(keep, None))
                 return
             self._busy = f"Laying out {plural(len(self._subject.original.nodes), 'node')} …"
             self._work = _Work(self, keep)
@@ -238,17 +249,15 @@ class GraphView(anywidget.AnyWidget):
         subject = self._subject
         if self._own is None or self._own[0] is not subject.derived:
             self._own = subject.derived, known_overlays(subject.original, subject.derived)
-        # Half of the time of a large scene is the collector looking at graphs that stay.
-        with collector_paused():
-            return scene_of(
-                subject,
-                blocks=self._blocks,
-                opened_left=frozenset(self.opened_blocks),
-                opened_right=frozenset(self.opened_engines),
-                left=left,
-                known=self._own[1],
-                cancel=cancel,
-            )
+        return scene_of(
+            subject,
+            blocks=self._blocks,
+            opened_left=frozenset(self.opened_blocks),
+            opened_right=frozenset(self.opened_engines),
+            left=left,
+            known=self._own[1],
+            cancel=cancel,
+        )
 
     def _publish(self, scene: Scene) -> None:
         with self._lock:
@@ -301,57 +310,26 @@ class GraphView(anywidget.AnyWidget):
     # --- messages of the page ----------------------------------------------------------------
 
     def _hear(self, _: object, message: Mapping[str, Any], __: object) -> None:
-        answer = {
-            "select": self._hear_select, "toggle": self._hear_toggle, "fold": self._hear_fold,
-            "details": self._hear_details, "cancel": self._hear_cancel,
-        }.get(str(message.get("do")))  # fmt: skip
-        if answer:
-            with self._reported():
-                answer(message)
+        with self._reported():
+            hear(self, message)
 
-    def _hear_select(self, message: Mapping[str, Any]) -> None:
-        nodes = self._subject.original.nodes
-        places = [i for i in message["origins"] if isinstance(i, int) and 0 <= i < len(nodes)]
-        self.selection = tuple(nodes[i].name for i in places)
+    def pane(self, side: str, rev: int) -> Pane | None:
+        """The picture a page speaks of; None where it is one that is gone."""
+        sent = self._left if side == "left" else self._right
+        if self._scene is None or sent.get("rev") != rev:
+            return None
+        return self._scene.left if side == "left" else self._scene.right
 
-    def _hear_toggle(self, message: Mapping[str, Any]) -> None:
-        pane = self._pane(message)
-        if pane is None:
-            return
-        item = pane.items[message["item"]]
-        trait = "opened_blocks" if message["side"] == "left" else "opened_engines"
-        opened = list(getattr(self, trait))
-        if item.kind in ("engine", "block"):
-            opened.append(item.key)
-        elif item.group in opened:
-            opened.remove(item.group)
-        setattr(self, trait, tuple(opened))
-
-    def _hear_fold(self, message: Mapping[str, Any]) -> None:
+    def details(self, side: str, place: int) -> dict[str, Any]:
+        """What is known of a box of a picture that is shown."""
         if self._scene is None:
-            return
-        left = message["side"] == "left"
-        groups = (self._scene.left if left else self._scene.right).groups
-        opened = tuple(group.key for group in groups) if message["open"] else ()
-        setattr(self, "opened_blocks" if left else "opened_engines", opened)
+            return {}
+        return details_json(self._scene, side, place)
 
-    def _hear_details(self, message: Mapping[str, Any]) -> None:
-        if self._pane(message) is None or self._scene is None:
-            return
-        data = details_json(self._scene, message["side"], message["item"])
-        self.send({**message, "do": "details", "data": data})
-
-    def _hear_cancel(self, _: Mapping[str, Any]) -> None:
+    def stop(self) -> None:
+        """Stop the layout under way; the old picture stays."""
         if self._work:
             self._work.cancel.set()
-
-    def _pane(self, message: Mapping[str, Any]) -> Any:
-        """The picture a message is about; None where it is about one that is gone."""
-        sent = self._left if message["side"] == "left" else self._right
-        if self._scene is None or sent.get("rev") != message["rev"]:
-            return None
-        pane = self._scene.left if message["side"] == "left" else self._scene.right
-        return pane if 0 <= message["item"] < len(pane.items) else None
 
     @contextlib.contextmanager
     def _reported(self) -> Any:
@@ -395,10 +373,13 @@ class _Work(threading.Thread):
         """Make it and send it, unless a newer wish came in between."""
         view = self.view
         try:
-            scene = view._made(self.left, self.cancel)
-            with view._lock:
-                if not self.cancel.requested:
-                    view._publish(scene)
+            # Half of the time of a large scene would be the collector looking at graphs that stay;
+            # it runs when the scene has been sent.
+            with collector_paused():
+                scene = view._made(self.left, self.cancel)
+                with view._lock:
+                    if not self.cancel.requested:
+                        view._publish(scene)
         except CancelledError:
             with view._lock:
                 if view._work is self:

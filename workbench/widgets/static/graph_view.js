@@ -6,6 +6,7 @@ class GraphViewer {
     this.model = model;
     this.marked = new Set();
     this.details = new Map();
+    this.texts = new Map();
     this.colors = new Map();
     this.picked = null;
     this.found = [];
@@ -128,15 +129,26 @@ class GraphViewer {
 
   // --- content ---------------------------------------------------------------------------------
 
+  // A large trait comes as one text of JSON; it is read once.
+  unpacked(name) {
+    const sent = this.model.get(name);
+    if (typeof sent !== "string") return sent;
+    const known = this.texts.get(name);
+    if (known && known.sent === sent) return known.value;
+    const value = JSON.parse(sent);
+    this.texts.set(name, { sent, value });
+    return value;
+  }
+
   redraw() {
     const started = performance.now(), model = this.model;
-    const paint = model.get("_paint");
+    const paint = this.unpacked("_paint");
     if (!paint || !paint.panes) return;
     this.hover(null, -1);
     this.paint = paint;
-    this.names = model.get("_names");
+    this.names = this.unpacked("_names");
     for (const [side, pane] of Object.entries(this.panes)) {
-      const scene = model.get(`_${side}`);
+      const scene = this.unpacked(`_${side}`);
       if (pane.scene && pane.scene.rev === scene.rev) continue;
       pane.show(scene, true);
       const boxes = scene.x.length, nodes = scene.count;
@@ -221,7 +233,7 @@ class GraphViewer {
 
   foldAll(side) {
     const closed = this.panes[side].scene.kind.some((k) => k === (side === "left" ? 2 : 1));
-    this.model.send({ do: "fold", side, open: closed });
+    this.model.send({ do: "fold", side, open: closed, rev: this.panes[side].scene.rev });
   }
 
   // --- selection -------------------------------------------------------------------------------
