@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _prepare()
     try:
         given = parser().parse_args(arguments)
-        command = importlib.import_module(f"workbench.cli.{given.command}")
+        command = importlib.import_module(f"workbench.cli.{given.command.replace('-', '_')}")
         with warnings.catch_warnings():
             warnings.showwarning = _told
             status = command.run(given) or 0

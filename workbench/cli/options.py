@@ -279,6 +279,25 @@ def counting(command: Parser) -> None:
     group.add_argument("--out", type=Path, metavar="FILE.md", help="write the table here, too")
 
 
+def opening(command: Parser) -> None:
+    """`open-engine`: what TensorRT wrote, and the model behind it."""
+    command.add_argument(
+        "files",
+        metavar="FILE",
+        nargs="+",
+        help="layer lists (--exportLayerInfo or the inspector's), --exportProfile, --exportTimes, "
+        "logs of builds or of trtexec, TREX folders",
+    )
+    command.add_argument(
+        "--onnx", metavar="MODEL", help="what it was built from: where each of its nodes went"
+    )
+    command.add_argument("--all", action="store_true", help="list every layer, in running order")
+    command.add_argument(
+        "--figure", type=Path, metavar="FILE", help="draw it: .html .svg .png .pdf .dot"
+    )
+    as_json(command)
+
+
 def table_making(command: Parser) -> None:
     """`calibrate`: where the table goes and how it is made."""
     group = command.add_argument_group("table")
@@ -343,6 +362,11 @@ COMMANDS = (
         "kernels",
         "one table: what TensorRT makes of the nodes of networks, and in how many kernels",
         (counting, partitioning),
+    ),
+    (
+        "open-engine",
+        "look at an engine somebody built, from the files TensorRT wrote about it",
+        (opening,),
     ),
     (
         "run",

@@ -90,7 +90,7 @@ class _Column:
 
 
 def sheet_of(scene: Scene, overlay: str = "partition", theme: str = "light") -> Sheet:
-    """Both pictures and the legend on one sheet.
+    """Both pictures and the legend on one sheet; one picture where nothing was made of the graph.
 
     Raises:
         ValueError: no overlay of this name.
@@ -99,14 +99,14 @@ def sheet_of(scene: Scene, overlay: str = "partition", theme: str = "light") -> 
     paints = DARK if theme == "dark" else LIGHT
     ink = "#e8eaed" if theme == "dark" else "#1a1c1e"
     sheet = Sheet(0, 0, "#17191b" if theme == "dark" else "#ffffff")
-    panes = (scene.left, scene.right)
+    alone = scene.subject.derived is None and scene.subject.partition is None
+    panes = (scene.left, scene.right)[: 1 if alone else 2]
     tall = _column_height(panes)
     x = _MARGIN
-    for title, pane, look in zip(("Original", "Fused"), panes, looks, strict=True):
+    for title, pane, look in zip(("Original: ", "Fused"), panes, looks, strict=False):
         columns, cut_off = _columns(pane, tall)
-        note = (
-            f"{title}: {shown(scene.subject.original.name, 60)}" if title == "Original" else title
-        )
+        name = shown(scene.subject.original.name, 60)
+        note = (name if alone else title + name) if pane is scene.left else title
         if cut_off:
             note += f" (first {len([i for c in columns for i in c.items]):,} boxes)"
         sheet.shapes.append(Label(x, _MARGIN + 12, note, 13, ink, bold=True, middle=False))
