@@ -6,6 +6,7 @@ was built before something went wrong stays in the cache.
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -102,8 +103,19 @@ def build_engine(
     progress: Progress = silent,
     cancel: Cancel | None = None,
     timeout: float | None = PATIENCE_SECONDS,
+    worker: Worker | None = None,
 ) -> PlannedEngine:
     """The engine of a whole model by one backend, built in a worker process or found in the cache.
+
+    Args:
+        model: what to build.
+        backend: builds it; a name, or a picklable backend.
+        config: how.
+        cache: where plans are kept and found; None keeps nothing.
+        progress: told each phase.
+        cancel: stops the work within two seconds.
+        timeout: seconds; None waits for ever.
+        worker: the caller's, for many engines in a row; by default one is started for this engine.
 
     Raises:
         BuildError: it cannot be built, ran past its time limit, or took the builder down.
@@ -119,8 +131,8 @@ def build_engine(
         tuple(spec.name for spec in graph.outputs),
     )
     shapes = cut_shapes(model, whole.inputs, config)
-    with Worker() as worker:
-        workshop = Workshop(worker, cache, progress, cancel, timeout)
+    with Worker() if worker is None else contextlib.nullcontext(worker) as builder:
+        workshop = Workshop(builder, cache, progress, cancel, timeout)
         return workshop.part(
             recipe(model, "engine", whole, _backend(backend), config, shapes)
         ).engine

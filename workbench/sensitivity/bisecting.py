@@ -8,16 +8,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from workbench import backends
-from workbench.backends.base import Backend, BuildConfig
+from workbench.backends.base import Backend
 from workbench.data import LabelledData
 from workbench.errors import DataError, PartitionError
-from workbench.hybrid import Hybrid
+from workbench.hybrid import Hybrid, build_engine
 from workbench.hybrid.parts import Part
 from workbench.model import Model
 from workbench.progress import Cancel, Event, Progress, silent
 from workbench.sensitivity.twin import Twin, Values, decibels, feeds_of, worst_of
 from workbench.text import listed, nearest, plural, shown
+from workbench.worker import Worker
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def bisect(
         samples: how many to run.
         batch: samples in a run of labelled pictures.
         progress: told of each build.
-        cancel: looked at before each build.
+        cancel: stops the work within two seconds.
 
     Raises:
         PartitionError: there is no such part.
@@ -128,19 +128,19 @@ class _PrefixProbe:
         self._hybrid = hybrid
         self._reference = reference
         self._native = native
-        self._maker = backends.get(part.engine.backend)
         self._part = part
         self._progress = progress
         self._cancel = cancel
         self._known: set[str] = set()
         self._found: dict[int, float] = {}
         self._rights: list[Values] = []
+        self._worker = Worker()
 
     def __enter__(self) -> _PrefixProbe:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._rights.clear()
+        self._worker.close()
 
     def learn(self, runs: Sequence[Values]) -> None:
         """Run the twin for the inputs of the part and every tensor inside that it has."""
@@ -148,7 +148,7 @@ class _PrefixProbe:
         inside = {name for node in self.nodes for name in graph.node(node).makes}
         self._known = inside & self._reference.graph.producer.keys()
         wanted = self._known | set(self._part.subgraph.inputs)
-        with Twin(self._hybrid, self._reference, self._native, wanted) as twin:
+        with Twin(self._hybrid, self._reference, self._native, wanted, self._cancel) as twin:
             self._rights = [twin.run(feeds) for feeds in runs]
 
     def ends(self) -> list[int]:
@@ -181,7 +181,9 @@ class _PrefixProbe:
             names = self._crossing(count)
             common = [name for name in names if name in self._known]
             piece = self._hybrid.model.extract(self.nodes[:count], outputs=names)
-            engine = self._maker.build(piece, BuildConfig(threads=1))
+            engine = build_engine(
+                piece, self._part.engine.backend, cancel=self._cancel, worker=self._worker
+            )
             inputs = [spec.name for spec in engine.inputs]
             with engine.session() as session:
                 values = [

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from workbench import backends
 from workbench.backends.base import Backend, BuildConfig, Engine
 from workbench.data import LabelledData
+from workbench.hybrid import build_engine
 from workbench.measure import Share, accuracy, deviation
 from workbench.model import Model
+from workbench.progress import Cancel
+from workbench.worker import Worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,8 @@ class Score:
 class Judge:
     """Runs networks on some data and scores them against the float32 network.
 
+    Engines are built and run once in a worker process, which lives as long as the judge.
+
     Attributes:
         reference: the score of the float32 network itself.
     """
@@ -50,6 +55,7 @@ class Judge:
         native: Backend | str = "onnxruntime",
         batch: int = 32,
         config: BuildConfig = BuildConfig(),
+        cancel: Cancel | None = None,
     ) -> None:
         """Run the float32 network once.
 
@@ -60,28 +66,31 @@ class Judge:
             native: runs the float32 network.
             batch: samples a run.
             config: for both.
+            cancel: stops a build within two seconds.
 
         Raises:
             DataError: the network does not fit the data.
             BackendError: it cannot be built or run.
         """
-        self._backend = backends.get(backend) if isinstance(backend, str) else backend
+        self._backend = backend
         self._config = config
         self._data = data
+        self._cancel = cancel
+        self._worker = Worker()
+        weakref.finalize(self, self._worker.close)
         shape = model.graph.inputs[0].shape
         fixed = shape[0] if shape else None
         self._batch = fixed if isinstance(fixed, int) else min(batch, len(data))
-        other = backends.get(native) if isinstance(native, str) else native
-        self._right = self._outputs(other.build(model, config))
+        self._right = self._outputs(self._built(model, native))
         self.reference = self._score(self._right)
 
     def engine(self, model: Model) -> Engine:
         """An engine of a network by the backend that is judged.
 
         Raises:
-            BuildError: the backend refused it.
+            BuildError: the backend refused it, or did not survive it.
         """
-        return self._backend.build(model, self._config)
+        return self._built(model, self._backend)
 
     def score(self, candidate: Model | Engine) -> Score:
         """The score of a network, or of an engine.
@@ -91,6 +100,11 @@ class Judge:
         """
         engine = self.engine(candidate) if isinstance(candidate, Model) else candidate
         return self._score(self._outputs(engine))
+
+    def _built(self, model: Model, backend: Backend | str) -> Engine:
+        return build_engine(
+            model, backend, config=self._config, cancel=self._cancel, worker=self._worker
+        )
 
     def _outputs(self, engine: Engine) -> list[Mapping[str, np.ndarray]]:
         """Outputs of every batch; they are small beside the activations behind them."""

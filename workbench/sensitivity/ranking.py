@@ -112,8 +112,8 @@ def sensitivity_of(
 
     Every group is put into INT8 alone (leave-one-in), which tells its own error even where several
     groups are bad; and kept out of INT8 alone (leave-one-out), which tells what excluding it would
-    bring. The ranking goes by the error a group makes alone. One engine is built for each, in this
-    process.
+    bring. The ranking goes by the error a group makes alone. One engine is built for each, in a
+    worker process.
 
     Args:
         model: the float32 network.
@@ -128,7 +128,7 @@ def sensitivity_of(
         config: how to build.
         judge: a judge of before, for this model and data; spares its float32 run.
         progress: told of each group.
-        cancel: looked at before each build.
+        cancel: stops the work within two seconds, and before the next build with a judge of before.
 
     Raises:
         PrecisionError: a group without nodes, or with one that the network has not.
@@ -137,7 +137,7 @@ def sensitivity_of(
     """
     asked = dict(product_groups(model) if groups is None else groups)
     _refuse(model, asked)
-    judge = judge or Judge(model, data, backend=backend, batch=batch, config=config)
+    judge = judge or Judge(model, data, backend=backend, batch=batch, config=config, cancel=cancel)
     stop = cancel or Cancel()
 
     def score(plan: PrecisionPlan) -> Score:

@@ -187,7 +187,7 @@ def mixed_precision(
         seconds: time to measure each latency for.
         config: how to build.
         progress: told of each plan.
-        cancel: looked at before each build.
+        cancel: stops the work within two seconds.
 
     Raises:
         DataError: table or data do not fit, or a budget on classes for a network without.
@@ -198,7 +198,7 @@ def mixed_precision(
     if not fallbacks:
         raise ValueError("no fallback; name a precision for what is kept out of INT8")
     asked = dict(product_groups(model) if groups is None else groups)
-    judge = Judge(model, data, backend=backend, batch=batch, config=config)
+    judge = Judge(model, data, backend=backend, batch=batch, config=config, cancel=cancel)
     found = found or sensitivity_of(
         model, table, data, groups=asked, without=False, form=form, judge=judge, progress=progress,
         cancel=cancel,

@@ -92,7 +92,7 @@ def shadow(
         samples: how many to run; the values at all borders are kept for them.
         batch: samples in a run of labelled pictures.
         progress: told of each run.
-        cancel: looked at before each run.
+        cancel: stops a build within two seconds, and is looked at before each run.
 
     Raises:
         DataError: no samples, or none of a part's tensors is in the reference.
@@ -101,7 +101,7 @@ def shadow(
     stop = cancel or Cancel()
     with ExitStack() as stack:
         borders = {name for part in hybrid.parts for name in part.tensors}
-        twin = stack.enter_context(Twin(hybrid, reference or hybrid.model, native, borders))
+        twin = stack.enter_context(Twin(hybrid, reference or hybrid.model, native, borders, cancel))
         sessions = [(part, stack.enter_context(part.engine.session())) for part in hybrid.parts]
         rights: list[Values] = []
         mine: list[Values] = []

@@ -8,13 +8,14 @@ from contextlib import ExitStack
 
 import numpy as np
 
-from workbench import backends
-from workbench.backends.base import Backend, BuildConfig, Engine, Session
+from workbench.backends.base import Backend, Session
 from workbench.data import LabelledData
-from workbench.hybrid import Hybrid
+from workbench.hybrid import Hybrid, build_engine
 from workbench.measure import deviation
 from workbench.model import Model
+from workbench.progress import Cancel
 from workbench.sensitivity.judging import Replay
+from workbench.worker import Worker
 
 Values = dict[str, np.ndarray]
 
@@ -46,23 +47,29 @@ class Twin:
     """
 
     def __init__(
-        self, hybrid: Hybrid, reference: Model, native: Backend | str, wanted: set[str]
+        self,
+        hybrid: Hybrid,
+        reference: Model,
+        native: Backend | str,
+        wanted: set[str],
+        cancel: Cancel | None = None,
     ) -> None:
-        """Build what computes `wanted`; entering opens it."""
-        backend = backends.get(native) if isinstance(native, str) else native
+        """Build what computes `wanted`, in a worker process; entering opens it."""
         producer = reference.graph.producer
         own = (hybrid.model.graph.producer.keys() & wanted) - producer.keys()
         nodes, stops = _between(hybrid.model, own, producer.keys())
         known = (wanted | stops) & producer.keys()
         self.comparable = frozenset(wanted & producer.keys())
-        self._engines: list[Engine] = []
+        pieces: list[Model] = []
         if known:
             every = [node.name for node in reference.graph.nodes]
-            piece = reference.extract(every, outputs=sorted(known))
-            self._engines.append(backend.build(piece, BuildConfig(threads=1)))
+            pieces.append(reference.extract(every, outputs=sorted(known)))
         if own:
-            piece = hybrid.model.extract(nodes, outputs=sorted(own))
-            self._engines.append(backend.build(piece, BuildConfig(threads=1)))
+            pieces.append(hybrid.model.extract(nodes, outputs=sorted(own)))
+        with Worker() as worker:
+            self._engines = [
+                build_engine(piece, native, cancel=cancel, worker=worker) for piece in pieces
+            ]
         self._stack = ExitStack()
         self._sessions: list[tuple[list[str], Session]] = []
 
