@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -12,7 +17,14 @@ import pytest
 from onnx import helper, numpy_helper
 
 from workbench import backends, zoo
-from workbench.calibrate import Histograms, activations, check, collect, convergence
+from workbench.calibrate import (
+    Histograms,
+    activations,
+    check,
+    collect,
+    collecting,
+    convergence,
+)
 from workbench.calibrate.watching import stages
 from workbench.data import LabelledData
 from workbench.errors import CancelledError, DataError
@@ -118,8 +130,12 @@ def test_other_backends_count_nearly_the_same(
 def test_stages_count_the_same_and_none_holds_too_much(
     model: Model, pictures: np.ndarray, expected: Histograms, monkeypatch: pytest.MonkeyPatch
 ):
-    cut = stages(model, activations(model), 24, 300_000)
+    cut = stages(model, activations(model), 24, 300_000, lend=True)
     assert len(cut) > 3
+    lent = [name for stage in cut for name in stage.lent]
+    large = [s.name for s in model.graph.initializers if (s.nbytes or 0) >= 1 << 16]
+    assert lent
+    assert sorted(lent) == sorted(large)
     assert sum(len(stage.model.graph.nodes) for stage in cut) == len(model.graph.nodes)
     monkeypatch.setattr("workbench.calibrate.collecting.BUDGET", 300_000)
     assert same(collect(model, pictures, batch=24), expected)
@@ -298,6 +314,68 @@ def test_a_stopped_run_goes_on_where_it_was(
     assert len(ran) - before < steps
     again = collect(model, given(), batch=2, journal=journal)
     assert all(again[name].same_as(fresh[name]) for name in fresh)
+
+
+def dying_at(pictures: np.ndarray, number: int, journal: Path) -> Iterator[np.ndarray]:
+    """Pictures of which one is never given, because the process is killed."""
+    for i, picture in enumerate(pictures):
+        if i == number:
+            assert journal.exists()
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield picture
+
+
+def calibrated_until_killed(journal: str) -> None:
+    pictures = next(zoo.digits(part="calibration").head(24).batches(24))[0]
+    collecting.SAVE_SECONDS = 0.0
+    collect(zoo.load("digits_resnet"), dying_at(pictures, 9, Path(journal)), journal=journal)
+
+
+def test_a_process_that_dies_leaves_its_journal(model: Model, pictures: np.ndarray, tmp_path: Path):
+    journal = tmp_path / "journal"
+    code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+    code += f"from {Path(__file__).stem} import calibrated_until_killed as run; run(sys.argv[1])"
+    done = subprocess.run([sys.executable, "-c", code, journal], check=False)
+    assert done.returncode == -signal.SIGKILL
+    ran: list[int | None] = []
+    found = collect(model, iter(pictures), journal=journal, progress=lambda e: ran.append(e.done))
+    fresh = collect(model, iter(pictures))
+    assert all(found[name].same_as(fresh[name]) for name in fresh)
+    assert 9 in ran
+    assert not set(range(1, 9)) & set(ran)
+
+
+def test_an_interrupted_run_is_not_counted_twice(
+    model: Model, pictures: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Between the tensors of one run, where some are counted and some are not."""
+    monkeypatch.setattr(collecting, "SAVE_SECONDS", 0.0)
+    journal, added = tmp_path / "journal", itertools.count()
+    real = collecting.Work._add
+
+    def interrupted(*arguments: Any) -> None:
+        if next(added) == 50:
+            raise KeyboardInterrupt
+        real(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(collecting.Work, "_add", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            collect(model, iter(pictures), journal=journal)
+    found = collect(model, iter(pictures), journal=journal)
+    fresh = collect(model, iter(pictures))
+    assert all(found[name].same_as(fresh[name]) for name in fresh)
+
+
+def test_data_that_do_not_fit_a_journal_leave_it_alone(
+    model: Model, pictures: np.ndarray, tmp_path: Path
+):
+    journal = tmp_path / "journal"
+    collect(model, iter(pictures), journal=journal)
+    content = journal.read_bytes()
+    with pytest.raises(DataError, match="not those of the run"):
+        collect(model, iter(pictures[::-1]), journal=journal)
+    assert journal.read_bytes() == content
 
 
 def test_a_journal_is_bound_to_model_data_and_arguments(

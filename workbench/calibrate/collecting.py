@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -33,8 +34,10 @@ _LEAN = {"allow_spinning": False, "enable_cpu_mem_arena": False}
 """ONNX Runtime's settings: threads that spin while NumPy counts would only take time from it, and
 each stage would keep memory for its largest run."""
 
+SAVE_SECONDS = 5.0
+"""Between two savings of the journal: what a crash costs at most."""
+
 _BATCH = 32
-_EVERY = 32
 
 Tallies = dict[str, Tally]
 
@@ -77,8 +80,9 @@ def collect(
         threads: threads it may use; by default as many as this process may.
         nonfinite: what to do about NaN and infinite values: an ``error`` that names the tensor, or
             leave them out of the histogram, which counts them.
-        journal: file to keep what was counted in, so that a stopped run goes on where it was. It is
-            bound to model, data and arguments, and deleted when a run fails.
+        journal: file to keep what was counted in every few seconds, so that a run that was stopped
+            or died goes on where it was. It is bound to model, data and arguments, and deleted when
+            the data turn out to be wrong.
         progress: told of each run.
         cancel: looked at before each run; what was counted stays in the journal.
 
@@ -86,6 +90,7 @@ def collect(
         DataError: a sample that does not fit or cannot be read, or a tensor with NaN or infinity;
             names the item. Nothing is kept then.
         BackendError: the network cannot be built or run.
+        CacheError: the journal cannot be written.
         ValueError: a number outside its range.
         CancelledError: stopped by `cancel`.
     """
@@ -109,27 +114,27 @@ def _fitting(model: Model, watched: Sequence[str]) -> int:
 
 
 def _resumed(work: Work, journal: Journal) -> Tallies:
-    """The tallies of all samples, saved every few runs and where the work was stopped."""
+    """The tallies of all samples, saved every few seconds and where the work was cancelled."""
     state = journal.read(work.watched, work.bins)
     tallies, start, digest = state or (work.empty(), 0, "")
-    work.done = start
-
-    def save() -> None:
-        journal.write(tallies, work.done, work.items.digest)
-
+    work.done = saved = start
+    due = time.monotonic() + SAVE_SECONDS
     try:
-        for number, run in enumerate(work.items.runs(start, digest), start=1):
+        for run in work.items.runs(start, digest):
             work.count(run, tallies)
-            if number % _EVERY == 0:
-                save()
-    except (CancelledError, KeyboardInterrupt):
+            if time.monotonic() > due:
+                journal.write(tallies, work.done, work.items.digest)
+                saved, due = work.done, time.monotonic() + SAVE_SECONDS
+    except CancelledError:
+        # Looked at between runs, so the tallies are whole. After anything else they may not be.
+        if work.done > saved:
+            journal.write(tallies, work.done, work.items.digest)
+        raise
+    except DataError:
         if work.done > start:
-            save()
+            journal.delete()
         raise
-    except BaseException:
-        journal.delete()
-        raise
-    save()
+    journal.write(tallies, work.done, work.items.digest)
     return tallies
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from workbench.calibrate.histogram import Tally
-from workbench.errors import DataError
+from workbench.errors import CacheError, DataError
 from workbench.text import listed, shown
 
 FORMAT = "workbench calibration journal 1"
@@ -61,7 +61,7 @@ class Journal:
         """Replace the file.
 
         Raises:
-            DataError: it cannot be written.
+            CacheError: it cannot be written; what was there is unchanged.
         """
         arrays = _arrays(tallies)
         head = {
@@ -77,7 +77,7 @@ class Journal:
                 os.fsync(file.fileno())
             half.replace(self.path)
         except OSError as error:
-            raise DataError(
+            raise CacheError(
                 f"{shown(self.path)} cannot be written ({shown(error.strerror)}); make room, or "
                 "choose another file"
             ) from error
