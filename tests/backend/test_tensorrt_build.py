@@ -13,6 +13,7 @@ from workbench.backends.tensorrt import TensorRT, adapter
 from workbench.errors import BackendError, BuildError, CancelledError, RunError
 from workbench.model import Model, from_proto
 from workbench.progress import Cancel, Event
+from workbench.testing import checks
 
 pytestmark = pytest.mark.skipif(
     "tensorrt_rtx" not in adapter.installed(), reason="tensorrt_rtx is not installed"
@@ -49,6 +50,11 @@ def test_it_keeps_the_contract_of_backend_and_engine(rtx, engine):
     assert isinstance(rtx, Backend)
     assert isinstance(engine, Engine)
     assert engine.backend == "tensorrt"
+
+
+@pytest.mark.parametrize("name", checks(runs=False))
+def test_all_of_the_contract_that_needs_no_run(rtx, name):
+    checks(runs=False)[name](rtx)
 
 
 def test_an_engine_has_the_models_borders_and_says_what_it_is_for(engine, digits):

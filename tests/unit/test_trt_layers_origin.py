@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from workbench.backends.base import LAYER_DOMAIN, executed
+from workbench.backends.tensorrt.engine import accounted
 from workbench.backends.tensorrt.layers import (
     EngineLayers,
     Layer,
@@ -124,6 +126,27 @@ def test_a_helper_counts_only_where_no_other_layer_runs_the_node():
     reformat = graph.nodes[0]
     assert reformat.attributes["helper"] == "reformat"
     assert reformat.origin == ("stem/Conv", "stem/Relu")
+
+
+ENGINES = [
+    pytest.param(engine, id=f"{file.name}-{i}")
+    for file in sorted(GOLDEN.rglob("*"))
+    if file.suffix in (".json", ".log", ".txt")
+    for i, engine in enumerate(gather([file]).engines)
+    if any(layer.origin for layer in engine.layers)
+]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_layers_of_every_version_keep_the_contract_of_engines(engine):
+    """Also TensorRT's own ones, which have no node behind them."""
+    names = dict.fromkeys(name for layer in engine.layers for name in layer.origin)
+    original = chain(*names)
+    graph = accounted(to_graph(engine, original), original)
+    assert {name for layer in graph.nodes for name in layer.origin} == set(names)
+    for layer in executed(graph):
+        assert layer.attributes["precision"]
+        assert layer.origin or layer.domain == LAYER_DOMAIN
 
 
 @pytest.mark.parametrize(
