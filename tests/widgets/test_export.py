@@ -11,7 +11,8 @@ from PIL import Image
 
 from workbench.layout import engine_in_use
 from workbench.layout.engines import drawn
-from workbench.widgets.export import dot_text, figure_html, html_text, save, svg_text
+from workbench.widgets.export import dot_text, figure_html, save, svg_text
+from workbench.widgets.export_page import html_text
 from workbench.widgets.scene import Subject, left_groups, scene_of
 
 
@@ -23,7 +24,7 @@ def scene(names=(), blocks=8):
 def page(names=()):
     graph = cases.chain_with_branches(8, names)
     subject = Subject(graph, None, cases.divided(graph))
-    return html_text(subject, left_groups(graph, None), "let x;", "p{}")
+    return html_text(subject, left_groups(graph, True))
 
 
 class Tags(HTMLParser):
@@ -87,15 +88,35 @@ def test_the_page_has_the_same_elements_whatever_the_names():
     assert "http" not in re.sub(r"http-equiv|http://www\.w3\.org/2000/svg", "", harmless)
 
 
-def test_the_page_holds_both_states_with_details():
+def test_the_page_holds_closed_pictures_and_what_is_inside_their_groups():
     state = re.search(r'id="state">(.*?)</script>', page(), re.DOTALL)
     assert state
     found = json.loads(state.group(1))
-    closed, opened = found["variants"]
-    assert len(opened["right"]["x"]) > len(closed["right"]["x"])
-    for one in (closed, opened):
-        assert len(one["details"]["left"]) == len(one["left"]["x"])
-        assert set(one["paints"]) == {"partition", "reason", "precision"}
+    assert set(found["paints"]) == {"partition", "reason", "precision"}
+    for number, side in enumerate(("left", "right")):
+        one = found[side]
+        count, closed = len(one["x"]), one["closed"]
+        inside = [p for p in range(closed) if str(p) in one["room"]]
+        assert inside
+        assert len(one["home"]) == count - closed == 32 - (closed - len(inside) - 2)
+        assert set(one["home"]) == set(inside)
+        assert len(found["details"][number]) == count
+        for paint in found["paints"].values():
+            assert {len(column) for column in paint["panes"][side].values()} == {count}
+        for edge, tail, head in one["links"]:
+            ends = [b if b < closed else one["home"][b - closed] for b in (tail, head)]
+            assert ends == [one["a"][edge], one["b"][edge]]
+        for tail, head, way in one["within"]:
+            assert one["home"][tail - closed] == one["home"][head - closed]
+            assert way.startswith("M")
+
+
+def test_links_of_the_panel_name_boxes_of_the_page():
+    found = json.loads(re.search(r'id="state">(.*?)</script>', page(), re.DOTALL)[1])
+    side, details = found["right"], found["details"][1]
+    box = next(i for i in range(side["closed"], len(side["x"])) if side["title"][i] == "Relu")
+    reads = dict(details[box]["sections"])["Reads"]
+    assert [side["title"][end] for _, _, ends in reads for end in ends] == ["Conv"]
 
 
 def test_dot_has_one_line_a_box_and_a_line_an_edge():

@@ -1,4 +1,4 @@
-"""The scene outside a notebook: SVG, PNG, PDF, DOT, and one stand-alone interactive page.
+"""The scene outside a notebook: SVG, PNG, PDF and DOT; `export_page` has the interactive page.
 
 Texts are escaped here, for the format that is written; ids are numbers.
 """
@@ -6,31 +6,16 @@ Texts are escaped here, for the format that is written; ids are numbers.
 from __future__ import annotations
 
 import base64
-import json
 import os
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
 from workbench.text import listed, shown
 from workbench.widgets.export_sheet import Label, Rect, Shape, sheet_of
-from workbench.widgets.scene import (
-    Scene,
-    Subject,
-    details_json,
-    names_json,
-    paint_json,
-    scene_of,
-    summary,
-)
-from workbench.widgets.scene_groups import Group
-from workbench.widgets.scene_pane import Pane, pane_json, path_text
+from workbench.widgets.scene import Scene, summary
+from workbench.widgets.scene_pane import Pane, path_text
 
 FORMATS = (".svg", ".png", ".pdf", ".dot", ".html")
-
-EMBED = 6_000
-"""A stand-alone page of up to this many boxes holds the details of each and the opened pictures."""
 
 _FONT = "Helvetica, Arial, 'Liberation Sans', sans-serif"
 
@@ -144,126 +129,3 @@ def dot_text(pane: Pane) -> str:
 def _dot(text: str) -> str:
     # Graphviz reads backslashes and, in a quoted label too, HTML entities.
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;")
-
-
-def html_text(
-    subject: Subject,
-    blocks: Sequence[Group],
-    script: str,
-    styles: str,
-    *,
-    overlay: str = "partition",
-    title: str | None = None,
-) -> str:
-    """One page with the interactive view: no kernel, no request, no other file.
-
-    Engines and blocks open and close all at once; on networks of more boxes than `EMBED` they stay
-    closed and a box has only its short text.
-
-    Args:
-        subject: what to show.
-        blocks: groups of the original, from `scene.left_groups`.
-        script: the front end.
-        styles: its style sheet.
-        overlay: what the colours show at first.
-        title: of the page; default the graph's name.
-    """
-    closed = scene_of(subject, blocks=blocks)
-    scenes = [closed]
-    small = len(subject.original.nodes) <= EMBED
-    if small:
-        engines = [group.key for group in closed.right.groups]
-        all_blocks = [block.key for block in blocks]
-        opened = scene_of(subject, blocks=blocks, opened_left=all_blocks, opened_right=engines)
-        scenes.append(opened)
-    state = {
-        "names": names_json(subject.original),
-        "overlay": overlay,
-        "variants": [_variant(scene, rev, small) for rev, scene in enumerate(scenes, 1)],
-    }
-    name = shown(title or subject.original.name, 120)
-    return _PAGE.format(
-        title=escape(name), styles=styles, state=_json(state), script=script, start=_START,
-        body=escape(summary(closed)),
-    )  # fmt: skip
-
-
-def _variant(scene: Scene, rev: int, small: bool) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "left": pane_json(scene.left, rev),
-        "right": pane_json(scene.right, rev),
-        "paints": {name: paint_json(scene, name, rev) for name in scene.choices},
-    }
-    if small:
-        found["details"] = {
-            side: [details_json(scene, side, i) for i in range(len(pane.items))]
-            for side, pane in (("left", scene.left), ("right", scene.right))
-        }
-    return found
-
-
-def _json(value: object) -> str:
-    """JSON that cannot end the script element it stands in."""
-    text = json.dumps(value, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-_PAGE = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; \
-script-src 'unsafe-inline'; img-src data:">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>body{{margin:0;padding:8px;background:Canvas;color-scheme:light dark}}
-{styles}</style></head><body><noscript><p>{body}</p></noscript><main id="view"></main>
-<script type="application/json" id="state">{state}</script>
-<script>{script}
-{start}</script></body></html>
-"""
-
-# The model of a page without a kernel: the same traits, with both pictures in two states each.
-_START = """
-(() => {
-  const state = JSON.parse(document.getElementById("state").textContent);
-  const open = { left: 0, right: 0 }, heard = {};
-  const last = state.variants.length - 1;
-  const values = {
-    _names: state.names, _marked: [], _rev: 1, _busy: "", _notice: "", _twin: "",
-    overlay: state.overlay, theme: "auto", height: Math.max(420, innerHeight - 190), rendered: 0,
-  };
-  const tell = (name) => (heard[name] || []).forEach((act) => act());
-  const compose = () => {
-    const paint = state.variants[0].paints[values.overlay];
-    values._paint = { ...paint, panes: {} };
-    values._details = {};
-    for (const side of ["left", "right"]) {
-      const one = state.variants[Math.min(open[side], last)];
-      values[`_${side}`] = one[side];
-      values._paint.panes[side] = one.paints[values.overlay].panes[side];
-      values._details[side] = one.details && one.details[side];
-    }
-  };
-  const model = {
-    get: (name) => values[name],
-    set: (name, value) => {
-      values[name] = value;
-      if (name === "overlay") { compose(); values._rev++; setTimeout(() => tell("change:_rev")); }
-    },
-    save_changes: () => {},
-    on: (name, act) => (heard[name] = heard[name] || []).push(act),
-    off: () => {},
-    send: (message) => {
-      if (message.do !== "toggle" && message.do !== "fold") return;
-      if (message.do === "toggle" && values[`_${message.side}`].kind[message.item] !== 1 &&
-          values[`_${message.side}`].kind[message.item] !== 2 &&
-          !values[`_${message.side}`].open[message.item]) return;
-      open[message.side] = message.do === "fold" ? +message.open : 1 - open[message.side];
-      compose();
-      values._rev++;
-      setTimeout(() => tell("change:_rev"));
-    },
-  };
-  compose();
-  renderGraphView({ model, el: document.getElementById("view") });
-})();
-"""

@@ -26,6 +26,7 @@ from workbench.partitioning.segments import collector_paused
 from workbench.progress import Cancel
 from workbench.text import listed, plural, shown
 from workbench.widgets import export
+from workbench.widgets.export_page import html_text
 from workbench.widgets.frontend import script, styles
 from workbench.widgets.hearing import hear
 from workbench.widgets.scene import (
@@ -208,9 +209,7 @@ class GraphView(anywidget.AnyWidget):
 
     def to_html(self, *, title: str | None = None) -> str:
         """One stand-alone interactive page: no kernel, no request, no other file."""
-        return export.html_text(
-            self._subject, self._blocks, script(), styles(), overlay=self.overlay, title=title
-        )
+        return html_text(self._subject, self._blocks, overlay=self.overlay, title=title)
 
     def save(self, path: str | os.PathLike[str], *, side: str = "left") -> Path:
         """Write what is shown, by the ending: ``.svg .png .pdf .dot .html``.

@@ -30,13 +30,15 @@ from workbench.widgets.scene_overlay import (
     paint_reasons,
     paint_values,
     precision_of,
-    region_of,
+    regions_of,
 )
 from workbench.widgets.scene_palette import LIGHT
 from workbench.widgets.scene_pane import Pane, pane_json, pane_of
 
 FOLD_FROM = 400
 """From this many nodes on repeated blocks of the original are folded unless asked otherwise."""
+
+_NUMBERS = {name: i for i, name in enumerate(LIGHT)}
 
 BUILT_IN = ("partition", "reason", "precision", "bytes")
 
@@ -78,10 +80,7 @@ class Scene:
     @cached_property
     def regions(self) -> tuple[list[int], list[int]]:
         """For each box of both pictures its engine, as `region_of` says."""
-        left, right = (
-            [region_of(item, self.homes) for item in pane.items] for pane in (self.left, self.right)
-        )
-        return left, right
+        return regions_of(self.left, self.homes), regions_of(self.right, self.homes)
 
     @property
     def choices(self) -> tuple[str, ...]:
@@ -146,17 +145,25 @@ def scene_of(
     return Scene(subject, homes, left, right, shown_ones)
 
 
-def painted(scene: Scene, overlay: str) -> tuple[list[Painted], list[Entry]]:
+def painted(
+    scene: Scene, overlay: str, more: Sequence[Pane] = ()
+) -> tuple[list[Painted], list[Entry]]:
     """How both pictures look under an overlay, and its legend.
+
+    Args:
+        scene: what is shown.
+        overlay: what colours it.
+        more: other pictures of the same graphs, painted behind these by the same legend.
 
     Raises:
         ValueError: no overlay of this name.
     """
-    panes, subject = [scene.left, scene.right], scene.subject
+    panes, subject = [scene.left, scene.right, *more], scene.subject
     if overlay == "partition":
+        regions = [*scene.regions, *(regions_of(pane, scene.homes) for pane in more)]
         looks = [
-            paint_engines(pane, scene.homes, regions)
-            for pane, regions in zip(panes, scene.regions, strict=True)
+            paint_engines(pane, scene.homes, places)
+            for pane, places in zip(panes, regions, strict=True)
         ]
         return looks, legend_engines(scene.homes)
     if overlay == "reason" and subject.partition:
@@ -173,24 +180,31 @@ def painted(scene: Scene, overlay: str) -> tuple[list[Painted], list[Entry]]:
 def paint_json(scene: Scene, overlay: str, rev: int) -> dict[str, Any]:
     """Colours, badges, regions and legend for the browser."""
     looks, legend = painted(scene, overlay)
-    number = {name: i for i, name in enumerate(LIGHT)}
-    title = scene.overlays[overlay].title if overlay in scene.overlays else overlay
+    sides = zip(("left", "right"), scene.regions, looks, strict=True)
     return {
         "rev": rev,
+        **key_json(scene, overlay, legend),
+        "panes": {side: look_json(look, regions) for side, regions, look in sides},
+    }
+
+
+def look_json(look: Painted, regions: Sequence[int]) -> dict[str, list[Any]]:
+    """Classes, badges and regions of boxes, as columns."""
+    return {
+        "c": [_NUMBERS[name] for name in look.classes], "b": list(look.badges), "r": list(regions),
+    }  # fmt: skip
+
+
+def key_json(scene: Scene, overlay: str, legend: Sequence[Entry]) -> dict[str, Any]:
+    """What the colours mean, and what else there is to colour by."""
+    title = scene.overlays[overlay].title if overlay in scene.overlays else overlay
+    return {
         "overlay": overlay,
         "title": shown(title, 60),
         "choices": [[name, _choice_title(scene, name)] for name in scene.choices],
         "classes": list(LIGHT),
         "engines": list(engine_colors(scene.homes)),
         "legend": [[entry.paint, entry.text] for entry in legend],
-        "panes": {
-            side: {
-                "c": [number[c] for c in look.classes],
-                "b": list(look.badges),
-                "r": regions,
-            }
-            for side, regions, look in zip(("left", "right"), scene.regions, looks, strict=True)
-        },
         "summary": summary(scene),
     }
 

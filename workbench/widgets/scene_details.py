@@ -110,27 +110,21 @@ def _tensors(pane: Pane, place: int, *, reads: bool) -> list[list[Any]]:
                 )
             if crosses or len(item.members) == 1:
                 found[tensor] = None
-    units = _units(pane)
-    rows = [_tensor_row(pane, units, tensor, reads) for tensor in islice(found, MOST)]
+    rows = [_tensor_row(pane, tensor, reads) for tensor in islice(found, MOST)]
     if len(found) > MOST:
         rows.append(["", f"{len(found) - MOST:,} more", []])
     return rows
 
 
-def _units(pane: Pane) -> dict[int, int]:
-    return {i: k for k, item in enumerate(pane.items) for i in item.members}
-
-
-def _tensor_row(pane: Pane, units: Mapping[int, int], tensor: str, reads: bool) -> list[Any]:
-    graph = pane.graph
-    weights = {spec.name for spec in graph.initializers}
+def _tensor_row(pane: Pane, tensor: str, reads: bool) -> list[Any]:
+    graph, units = pane.graph, pane.units
     if reads:
         j = graph.producer.get(tensor)
         ends = [units[j]] if j is not None and j in units else []
     else:
         ends = list(dict.fromkeys(units[j] for j in graph.consumers.get(tensor, ()) if j in units))
     label = full_type(graph.spec(tensor))
-    if tensor in weights:
+    if tensor in pane.weights:
         label = f"weight {label}"
     return [label, shown(tensor), ends[:8]]
 

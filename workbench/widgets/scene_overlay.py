@@ -124,6 +124,11 @@ def region_of(item: Item, homes: Homes) -> int:
     return -2 if found and found != {-1} else -1
 
 
+def regions_of(pane: Pane, homes: Homes) -> list[int]:
+    """`region_of` for each box of a picture."""
+    return [region_of(item, homes) for item in pane.items]
+
+
 def paint_engines(pane: Pane, homes: Homes, regions: Sequence[int]) -> Painted:
     """The overlay ``partition``: a colour and a number for each engine; `region_of` is known."""
     colors = engine_colors(homes)

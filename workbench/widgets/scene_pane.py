@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from itertools import chain
 from typing import Any, Literal
 
 from workbench.graph import Graph, TensorSpec, origin_of
-from workbench.layout import Placement, Problem, Route, place
+from workbench.layout import Placement, Point, Problem, Route, place
 from workbench.progress import Cancel
 from workbench.text import plural, shown
 from workbench.widgets.scene_groups import Group, common_prefix, top_operators
@@ -18,6 +18,9 @@ from workbench.widgets.scene_text import short_name, width_of
 Kind = Literal["node", "engine", "block", "input", "output"]
 
 KINDS: tuple[Kind, ...] = ("node", "engine", "block", "input", "output")
+
+NOWHERE = Placement((), (), 0.0, 0.0, "")
+"""Where boxes are that were not laid out."""
 
 TITLE, TEXT = 12.5, 10.5
 """Font sizes in pixels at 100 %."""
@@ -60,6 +63,16 @@ class Pane:
     groups: tuple[Group, ...]
     """All groups there are, open and closed."""
 
+    @cached_property
+    def units(self) -> dict[int, int]:
+        """Place of a node in the graph -> place of the box it is in."""
+        return {i: k for k, item in enumerate(self.items) for i in item.members}
+
+    @cached_property
+    def weights(self) -> frozenset[str]:
+        """Names of the tensors that are stored with the graph."""
+        return frozenset(spec.name for spec in self.graph.initializers)
+
 
 def pane_of(
     graph: Graph,
@@ -68,8 +81,17 @@ def pane_of(
     opened: Collection[str],
     *,
     cancel: Cancel | None = None,
+    placed: bool = True,
 ) -> Pane:
     """The picture of a graph with every group closed whose key is not in `opened`.
+
+    Args:
+        graph: what is drawn.
+        original: the network its origins name.
+        groups: what can be one box.
+        opened: keys of those that are not.
+        cancel: ends the layout.
+        placed: False leaves out the layout: boxes and arrows that are nowhere yet.
 
     Raises:
         CancelledError: asked to stop while it was laid out.
@@ -77,7 +99,9 @@ def pane_of(
     items = _items(graph, original, groups, opened)
     edges = _edges(graph, items)
     sizes = tuple(_size(item) for item in items)
-    placement = place(Problem(sizes, edges), cancel=cancel)
+    placement = NOWHERE
+    if placed:
+        placement = place(Problem(sizes, edges), cancel=cancel)
     return Pane(graph, tuple(items), sizes, edges, placement, tuple(groups))
 
 
@@ -189,13 +213,24 @@ def _size(item: Item) -> tuple[float, float]:
 
 def pane_json(pane: Pane, rev: int) -> dict[str, Any]:
     """The picture as columns of plain values, for the browser."""
-    boxes = list(zip(pane.placement.centers, pane.sizes, strict=True))
-    items = pane.items
-    nodes = pane.graph.nodes
     return {
         "rev": rev,
         "width": round(pane.placement.width),
         "height": round(pane.placement.height),
+        **columns(pane.items, pane.sizes, pane.placement.centers),
+        "count": len(pane.graph.nodes),
+        "a": [a for a, _ in pane.edges],
+        "b": [b for _, b in pane.edges],
+        "d": [path_text(route) for route in pane.placement.routes],
+    }
+
+
+def columns(
+    items: Sequence[Item], sizes: Sequence[tuple[float, float]], centers: Sequence[Point]
+) -> dict[str, list[Any]]:
+    """Boxes as columns."""
+    boxes = list(zip(centers, sizes, strict=True))
+    return {
         "x": [round(x - w / 2) for (x, _), (w, _) in boxes],
         "y": [round(y - h / 2) for (_, y), (_, h) in boxes],
         "w": [round(w) for _, (w, _) in boxes],
@@ -207,10 +242,6 @@ def pane_json(pane: Pane, rev: int) -> dict[str, Any]:
         "name": [_full_name(item) for item in items],
         "of": [item.origins[0] if len(item.origins) == 1 else item.origins for item in items],
         "open": [1 if item.group else 0 for item in items],
-        "count": len(nodes),
-        "a": [a for a, _ in pane.edges],
-        "b": [b for _, b in pane.edges],
-        "d": [path_text(route) for route in pane.placement.routes],
     }
 
 
