@@ -37,6 +37,7 @@ from workbench.text import shown
 
 _HEADER = struct.Struct("<Q")
 _POLL_SECONDS = 0.05
+_WATCH_SECONDS = 0.5
 _LOG_BYTES = 64 * 1024
 _PIECE_BYTES = 1 << 20
 _POSIX = os.name == "posix"
@@ -275,6 +276,7 @@ def _serve() -> None:
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     _limit_memory(int(sys.argv[1]))
 
     def reply(kind: str, value: Any) -> None:
@@ -293,6 +295,15 @@ def _serve() -> None:
             reply("result", result)
         except BaseException as error:
             reply("error", _portable(error))
+
+
+def _end_with(parent: int) -> None:
+    """End this process, and what it started, when the one that started it is gone."""
+    while os.getppid() == parent:
+        time.sleep(_WATCH_SECONDS)
+    if _POSIX:
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)
 
 
 def _parameters(target: Callable[..., Any]) -> tuple[str, ...]:

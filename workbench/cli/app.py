@@ -6,9 +6,9 @@ import argparse
 import json
 import os
 import sys
-import tempfile
 from pathlib import Path
 
+from workbench import scratch
 from workbench.cli import common
 from workbench.cli.lab import require, serve
 
@@ -22,18 +22,18 @@ def run(given: argparse.Namespace) -> int:
     require("ipywidgets")
     if given.model:
         common.open_model(given.model)
-    with tempfile.TemporaryDirectory(prefix="workbench-app-") as folder:
-        notebook = Path(folder) / "workbench.ipynb"
+    with scratch.folder("app") as folder:
+        notebook = folder / "workbench.ipynb"
         notebook.write_text(json.dumps(page(given.model, given.data)), encoding="utf-8")
         command = [
             sys.executable, "-m", "voila", str(notebook), f"--port={given.port or 8866}",
             f"--VoilaConfiguration.extension_denylist={list(DENIED)!r}",
         ]  # fmt: skip
         environment = dict(os.environ)
-        if template(Path(folder)):
+        if template(folder):
             command.append("--template=workbench")
             found = environment.get("JUPYTER_PATH")
-            environment["JUPYTER_PATH"] = folder + (os.pathsep + found if found else "")
+            environment["JUPYTER_PATH"] = str(folder) + (os.pathsep + found if found else "")
         common.note(f"the Explorer is at http://localhost:{given.port or 8866}; Ctrl-C stops it")
         return serve(command, given.no_browser, environment)
 

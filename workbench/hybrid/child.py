@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from workbench import scratch
 from workbench.backends.base import Backend, BuildConfig, Engine
 from workbench.errors import RunError, WorkbenchError
 from workbench.hybrid.arrays import is_float, stand_in
@@ -47,6 +48,19 @@ def make(
         ``layers`` (a graph record), ``seconds`` of the build alone, and ``note``; or ``refused``,
         the words in which the backend refused the config.
     """
+    with scratch.inside(folder):
+        return _made(folder, name, backend, config, shapes, keep_plan, progress)
+
+
+def _made(
+    folder: str,
+    name: str,
+    backend: Backend,
+    config: BuildConfig,
+    shapes: Mapping[str, tuple[int, ...]] | None,
+    keep_plan: bool,
+    progress: Progress,
+) -> dict[str, Any]:
     progress(Event("read", name))
     model = load(Path(folder) / MODEL_FILE, name=name, check=False)
     begun = time.perf_counter()
@@ -69,7 +83,7 @@ def make(
 def evaluate(folder: str, backend: Backend) -> dict[str, np.ndarray]:
     """Outputs of the model in `folder`, which has no inputs."""
     model = load(Path(folder) / MODEL_FILE, check=False)
-    with backend.build(model).session() as session:
+    with scratch.inside(folder), backend.build(model).session() as session:
         return session.run({})
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from workbench import scratch
 from workbench.backends.base import Backend
 from workbench.cache import Cache, key_of
 from workbench.errors import (
@@ -73,12 +73,12 @@ class Workshop:
     def _built(self, recipe: Recipe) -> dict[str, bytes]:
         self.progress(Event(f"build {recipe.kind}", f"{recipe.title} with {recipe.backend.name}"))
         keep_plan = recipe.kind == "engine"
-        with tempfile.TemporaryDirectory(prefix="workbench-") as folder:
+        with scratch.folder() as folder:
             try:
-                _hand_over(recipe.model, Path(folder) / MODEL_FILE)
+                _hand_over(recipe.model, folder / MODEL_FILE)
                 made = self.worker.call(
                     make,
-                    folder,
+                    str(folder),
                     recipe.model.name,
                     recipe.backend,
                     recipe.config,
@@ -96,7 +96,7 @@ class Workshop:
                 raise ValueError(made["refused"])
             blobs = {RECORD: json.dumps(made).encode()}
             if keep_plan:
-                blobs[PLAN] = (Path(folder) / PLAN_FILE).read_bytes()
+                blobs[PLAN] = (folder / PLAN_FILE).read_bytes()
         return blobs
 
     def values(self, model: Model, tensors: Sequence[str], backend: Backend) -> dict[str, Any]:
@@ -105,10 +105,10 @@ class Workshop:
             return {}
         makers = {model.graph.nodes[model.graph.producer[name]].name for name in tensors}
         piece = model.extract(sorted(makers), outputs=tensors)
-        with tempfile.TemporaryDirectory(prefix="workbench-") as folder:
-            _hand_over(piece, Path(folder) / MODEL_FILE)
+        with scratch.folder() as folder:
+            _hand_over(piece, folder / MODEL_FILE)
             return self.worker.call(
-                evaluate, folder, backend, timeout=self.timeout, cancel=self.cancel
+                evaluate, str(folder), backend, timeout=self.timeout, cancel=self.cancel
             )
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import secrets
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import onnx
 
+from workbench import scratch
 from workbench.errors import ModelError
 from workbench.model.child import call
 from workbench.model.core import Model
@@ -79,10 +79,10 @@ def _judged(source: Source, limits: Limits) -> Judged:
     if source.path or len(source.data) < _PIPE_BYTES:
         return call(judged, *_given(source), limits, limits=limits)
     try:
-        with tempfile.NamedTemporaryFile(prefix="workbench-", suffix=".onnx") as file:
-            file.write(source.data)
-            file.flush()
-            return call(judged, file.name, None, limits, limits=limits)
+        with scratch.folder("load") as folder:
+            file = folder / "model.onnx"
+            file.write_bytes(source.data)
+            return call(judged, str(file), None, limits, limits=limits)
     except OSError:  # no room for it there
         return call(judged, source.data, None, limits, limits=limits)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import json
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from workbench import scratch
 from workbench.backends.base import Feeds, Outputs
 from workbench.backends.feeds import checked_buffers, checked_feeds, numpy_dtype
 from workbench.backends.gate import Gate
@@ -141,10 +141,10 @@ class OnnxRuntimeSession:
         Raises:
             RunError: nothing was run yet, or the session is closed.
         """
-        with self._gate, tempfile.TemporaryDirectory(prefix="workbench-") as folder:
+        with self._gate, scratch.folder() as folder:
             if self._last is None:
                 raise RunError("nothing was run yet; call run first", backend=NAME)
-            opened = self._engine.opened(str(Path(folder) / "trace"))
+            opened = self._engine.opened(str(folder / "trace"))
             for _ in range(2):
                 self._run(opened, self._last)
             events = json.loads(Path(opened.end_profiling()).read_text(encoding="utf-8"))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Hashable, Mapping
-from pathlib import Path
 from typing import Any
 
 import onnx
 
+from workbench import scratch
 from workbench.backends.base import LAYER_DOMAIN
 from workbench.backends.onnxruntime import gpu
 from workbench.backends.onnxruntime.library import NAME, PROVIDERS, library, session_options
@@ -46,8 +45,8 @@ def optimize(
     """
     options = session_options(threads, chosen["graph_optimization_level"], chosen)
     providers = list(PROVIDERS) if device == "cpu" else gpu.providers({})
-    with tempfile.TemporaryDirectory(prefix="workbench-") as folder:
-        path = Path(folder) / "optimized.onnx"
+    with scratch.folder() as folder:
+        path = folder / "optimized.onnx"
         options.optimized_model_filepath = str(path)
         gpu.refuse_other(library().InferenceSession(model, options, providers=providers), device)
         content = path.read_bytes()

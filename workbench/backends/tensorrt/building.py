@@ -9,12 +9,11 @@ before 10.0 have no monitor; there only the end of the process stops a build, wh
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workbench import scratch
 from workbench.backends import cuda
 from workbench.backends.base import BuildConfig, ShapeRange
 from workbench.backends.tensorrt import adapter
@@ -188,8 +187,8 @@ def _parsed(trt: Library, parser: Any, model: Model) -> Any:
                 data = rewritten(data)
             yield parser.parse(data)
             return
-    with tempfile.TemporaryDirectory(prefix="workbench-build-") as folder:
-        path = model.save(Path(folder, "model.onnx"), external_data=True)
+    with scratch.folder("build") as folder:
+        path = model.save(folder / "model.onnx", external_data=True)
         yield parser.parse_from_file(str(path))
 
 

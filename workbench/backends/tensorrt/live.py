@@ -10,14 +10,13 @@ takes whole; only a piece that fails with no node to blame, or that kills the pa
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Lock
 from typing import ClassVar
 
+from workbench import scratch
 from workbench.backends.tensorrt import asking
 from workbench.backends.tensorrt.asking import Answer, Complaint
 from workbench.backends.tensorrt.skeleton import Skeleton, write_zeros
@@ -72,9 +71,9 @@ class Asker:
         found = {key: self._answers[key] for key in keys if key in self._answers}
         missing = {key: piece for key, piece in zip(keys, pieces, strict=True) if key not in found}
         if missing:
-            with tempfile.TemporaryDirectory(prefix="workbench-ask-") as folder:
-                write_zeros(folder, zeros)
-                path = str(Path(folder, "model.onnx"))
+            with scratch.folder("ask") as folder:
+                write_zeros(str(folder), zeros)
+                path = str(folder / "model.onnx")
                 answers = self._ask(list(missing.values()), path, cancel)
             found.update(zip(missing, answers, strict=True))
             self._remember(dict(zip(missing, answers, strict=True)))
