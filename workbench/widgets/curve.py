@@ -8,8 +8,8 @@ from workbench import markup
 from workbench.partitioning import CurvePoint
 from workbench.widgets.display import amount
 
-WIDTH, ROW, EDGE, LEFT = 310, 34, 10, 0
-_ROWS = (("engines", "#0072B2"), ("nodes in engines", "#009E73"), ("bytes over borders", "#D55E00"))
+WIDTH, ROW, EDGE = 310, 37, 10
+_ROWS = ("engines", "nodes in engines", "bytes over borders")
 
 
 def curve_svg(curve: Sequence[CurvePoint], nodes: int, now: int, advice: int) -> str:
@@ -35,15 +35,14 @@ def curve_svg(curve: Sequence[CurvePoint], nodes: int, now: int, advice: int) ->
         f"{amount(curve[at].totals.boundary_bytes)}B",
     )
     height = ROW * len(_ROWS) + 14
-    parts = [_marker(places[best], height - 12, "#D55E00", "4 3")]
-    parts.append(_marker(places[at], height - 12, "currentColor", ""))
-    for row, ((name, colour), numbers) in enumerate(zip(_ROWS, values, strict=True)):
-        parts += _line(row, name, colour, numbers, places, said[row], at)
+    parts = [_marker(places[at], height - 13, "now"), _marker(places[best], height - 13, "best")]
+    for row, (name, numbers) in enumerate(zip(_ROWS, values, strict=True)):
+        parts += _line(row, name, numbers, places, said[row], at)
     parts += _axis(curve, places, height, best)
     words = f"threshold {now}: {said[0]} engines, {said[1]} of the nodes, {said[2]}"
     return (
         f'<svg viewBox="0 0 {WIDTH} {height}" width="100%" role="img" class="workbench-curve" '
-        f'aria-label="{markup.escaped(words)}" font-family="sans-serif" font-size="9">'
+        f'aria-label="{markup.escaped(words)}" font-family="sans-serif" font-size="10.5">'
         f"{''.join(parts)}</svg>"
     )
 
@@ -52,33 +51,31 @@ def _x(place: int, count: int) -> float:
     return EDGE + (WIDTH - 2 * EDGE) * (place / (count - 1) if count > 1 else 0.0)
 
 
-def _marker(x: float, bottom: float, colour: str, dash: str) -> str:
-    style = f' stroke-dasharray="{dash}"' if dash else ""
-    return f'<path d="M{x:.1f} 0V{bottom}" stroke="{colour}" stroke-width="1.2"{style}/>'
+def _marker(x: float, bottom: float, kind: str) -> str:
+    return f'<path d="M{x:.1f} 0V{bottom}" class="{kind}"/>'
 
 
 def _line(
     row: int,
     name: str,
-    colour: str,
     numbers: Sequence[float],
     places: Sequence[float],
     said: str,
     at: int,
 ) -> list[str]:
     top, most = row * ROW, max(*numbers, 1e-9)
-    heights = [top + ROW - 4 - (ROW - 14) * value / most for value in numbers]
+    heights = [top + ROW - 4 - (ROW - 17) * value / most for value in numbers]
     path = f"M{places[0]:.1f} {heights[0]:.1f}" + "".join(
         f"H{x:.1f}V{y:.1f}" for x, y in zip(places[1:], heights[1:], strict=True)
     )
     dots = "".join(
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{3.2 if i == at else 1.6}" fill="{colour}"/>'
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{3.4 if i == at else 1.6}" class="dot r{row}"/>'
         for i, (x, y) in enumerate(zip(places, heights, strict=True))
     )
     return [
-        f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="1.5"/>',
+        f'<path d="{path}" class="line r{row}"/>',
         dots,
-        f'<text x="{WIDTH - EDGE}" y="{top + 9}" text-anchor="end" fill="currentColor">'
+        f'<text x="{WIDTH - EDGE}" y="{top + 10}" text-anchor="end">'
         f'{name}: <tspan font-weight="bold">{markup.escaped(said)}</tspan></text>',
     ]
 
@@ -90,9 +87,9 @@ def _axis(
     shown, last = [], -100.0
     for i, (point, x) in enumerate(zip(curve, places, strict=True)):
         if i == best or (x - last > 24 and abs(x - places[best]) > 24):
-            bold = ' font-weight="bold" fill="#D55E00"' if i == best else ' fill="currentColor"'
+            kind = ' class="advised"' if i == best else ""
             shown.append(
-                f'<text x="{x:.1f}" y="{height - 2}" text-anchor="middle"{bold}>'
+                f'<text x="{x:.1f}" y="{height - 2}" text-anchor="middle"{kind}>'
                 f"{point.min_subgraph_size}</text>"
             )
             last = x

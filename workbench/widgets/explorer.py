@@ -75,8 +75,7 @@ class Explorer:
         self.building = BuildPanel(desk)
         self.node = NodePanel(desk, self._asked)
         self.results = ResultsPanel(desk, self._show_built)
-        self._stage = ipw.VBox([ipw.HTML(_waiting("opening"))])
-        self._stage.add_class("workbench-stage")
+        self._opening = ipw.HTML(_waiting("opening"))
         self._twin: Any = None
         self._token = f"workbench-twin-{secrets.token_hex(4)}"
         self._planning: Job | None = None
@@ -89,6 +88,8 @@ class Explorer:
             layout=ipw.Layout(display="none"),
         )  # fmt: skip
         self.mode.observe(desk.on(self._mode_chosen), "value")
+        self._stage = ipw.VBox([self._opening, self.mode])
+        self._stage.add_class("workbench-stage")
         self.closed = False
         self.widget = self._assembled()
         self._end = state.observe(self._changed)
@@ -123,6 +124,7 @@ class Explorer:
         found: Any = self.widget._repr_mimebundle_()
         display({**found, "text/plain": repr(self)}, raw=True)
         self._twin = display(self._still(), raw=True, display_id=True)
+        self._refresh_twin()
 
     def close(self) -> None:
         """Stop all work and take the widgets away; closing twice is fine."""
@@ -259,7 +261,9 @@ class Explorer:
         self.view = view = GraphView(graph, partition=partition)
         self._drawn = (graph, partition, None, None)
         view.observe(self.desk.on(self._selected), "selection")
-        self._stage.children = (self.mode, view)
+        # Nothing is taken out: ipywidgets fails on a child that goes while the page still makes it.
+        self._opening.layout.display = "none"
+        self._stage.children = (self._opening, self.mode, view)
         self.node.names_changed()
         if old is not None:
             old.close()

@@ -23,7 +23,8 @@ class Job:
     Attributes:
         name: what it does, for people.
         cancel: set it to stop the work.
-        log: seconds since the start, phase and detail, of the last events.
+        log: seconds since the start and the event, of the last steps; of a step that counts, when
+            it began and how far it came.
         result: what the work returned.
         error: what it raised, cancellation included; None while it runs and if it did well.
     """
@@ -44,6 +45,7 @@ class Job:
         self._work = work
         self._listener = listener
         self._begun = time.monotonic()
+        self._ended: float | None = None
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"workbench {name}", daemon=True)
 
@@ -63,8 +65,8 @@ class Job:
 
     @property
     def seconds(self) -> float:
-        """Time since the start."""
-        return time.monotonic() - self._begun
+        """Time since the start, up to the end."""
+        return (self._ended or time.monotonic()) - self._begun
 
     def wait(self, timeout: float | None = None) -> bool:
         """Whether the work is over within this time in seconds, and its listener told.
@@ -78,7 +80,10 @@ class Job:
 
     def _tell(self, event: Event) -> None:
         self.cancel.check()
-        self.log.append((self.seconds, event))
+        begun = self.seconds
+        if self.log and _same_step(self.log[-1][1], event):
+            begun = self.log.pop()[0]
+        self.log.append((begun, event))
         self._listener(self)
 
     def _run(self) -> None:
@@ -87,5 +92,10 @@ class Job:
         except BaseException as error:
             self.error = error
         finally:
+            self._ended = time.monotonic()
             self._over.set()
             self._listener(self)
+
+
+def _same_step(one: Event, other: Event) -> bool:
+    return (one.phase, one.detail, one.total) == (other.phase, other.detail, other.total)

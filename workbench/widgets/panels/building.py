@@ -29,10 +29,10 @@ class BuildPanel:
         self.cancel = ipw.Button(
             description="Cancel", icon="stop", disabled=True, layout=ipw.Layout(width="90px")
         )
-        self.phase = ipw.HTML(layout=ipw.Layout(min_height="22px"))
+        self.phase = ipw.HTML(_status("Nothing is built yet"))
         self.bar = ipw.IntProgress(layout=ipw.Layout(width="100%", display="none"))
         self.log = ipw.HTML()
-        self._shown = 0.0
+        self._shown = (0.0, "")
         self.build.on_click(desk.on(desk.state.start))
         self.cancel.on_click(desk.on(self._stop))
         folded = ipw.Accordion([self.log], titles=("Log",), selected_index=None)
@@ -51,22 +51,23 @@ class BuildPanel:
         job = self.desk.state.job
         if job is None:
             return
-        now = time.monotonic()
-        if job.running and now - self._shown < _PAUSE:
+        now, last = time.monotonic(), job.log[-1][1] if job.log else Event("starting")
+        step = f"{last.phase} {last.detail}"
+        if job.running and step == self._shown[1] and now - self._shown[0] < _PAUSE:
             return
-        self._shown = now
+        self._shown = now, step
         self.build.disabled = job.running
         self.cancel.disabled = not job.running
-        self._steps(job.log[-1][1] if job.log else None, job)
+        self._steps(last, job)
         self.phase.value = _status(_words(job))
         lines = list(job.log)[-SHOWN_LINES:]
-        text = "<br>".join(f"{seconds:7.1f} s  {_line(event)}" for seconds, event in lines)
-        self.log.value = f'<pre class="workbench-log">{text}</pre>'
+        text = "<br>".join(f"{seconds:6.1f} s  {_line(event)}" for seconds, event in lines)
+        self.log.value = f'<div class="workbench-log"><pre>{text}</pre></div>'
 
-    def _steps(self, event: Event | None, job: Job) -> None:
-        known = job.running and event is not None and event.total
+    def _steps(self, event: Event, job: Job) -> None:
+        known = job.running and event.total
         self.bar.layout.display = "" if known else "none"
-        if known and event is not None:
+        if known:
             self.bar.max, self.bar.value = event.total, event.done or 0
 
 
@@ -75,9 +76,10 @@ def _words(job: Job) -> str:
         event = job.log[-1][1] if job.log else Event("starting")
         done, total = event.done, event.total
         steps = "" if done is None or total is None else f" {min(done + 1, total)} of {total}"
-        return f"{event.phase}{steps}: {event.detail} ({job.seconds:.0f} s)"
+        detail = f": {event.detail}" if event.detail else ""
+        return f"{event.phase}{steps}{detail} ({job.seconds:.0f} s)"
     if job.error is None:
-        return f"done in {job.log[-1][0] if job.log else job.seconds:.1f} s"
+        return f"done in {job.seconds:.1f} s"
     if isinstance(job.error, CancelledError):
         return "cancelled; everything finished before is kept"
     return "failed; the reason is above"

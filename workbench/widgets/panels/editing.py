@@ -57,6 +57,7 @@ class ExclusionPanel:
     def __init__(self, desk: Desk) -> None:
         """The present exclusions."""
         self.desk = desk
+        self._shown = Exclusion()
         self.selected = ""
         self.name = ipw.Text(
             placeholder="operator type, node name or pattern/*",
@@ -102,6 +103,12 @@ class ExclusionPanel:
     def choices_changed(self) -> None:
         """Show each rule as a button that takes it away."""
         rules = self.desk.state.choices.exclude
+        if rules != self._shown:
+            self._shown = rules
+            self._show(rules)
+        self.select(self.selected)
+
+    def _show(self, rules: Exclusion) -> None:
         chips = [
             self._chip(name, {kind: (name,)})
             for kind in ("op_types", "nodes")
@@ -110,7 +117,6 @@ class ExclusionPanel:
         if rules.tensors or rules.subgraphs:
             chips.append(self._clear(len(rules.tensors) + len(rules.subgraphs)))
         self.kept.children = chips
-        self.select(self.selected)
 
     def _chip(self, name: str, rule: dict[str, Any]) -> ipw.Button:
         chip = ipw.Button(

@@ -23,6 +23,7 @@ class NetworkPanel:
             placeholder="file.onnx, or a network of the zoo",
             continuous_update=False,
             description="Network",
+            style={"description_width": "auto"},
             layout=ipw.Layout(flex="2 1 260px"),
         )
         self.data = ipw.Combobox(
@@ -30,6 +31,7 @@ class NetworkPanel:
             placeholder="none, digits, a folder or an .npz file",
             continuous_update=False,
             description="Data",
+            style={"description_width": "auto"},
             layout=ipw.Layout(flex="1 1 220px"),
         )
         self.about = ipw.HTML()
@@ -67,7 +69,7 @@ class NetworkPanel:
         self.data.value = data if isinstance(data, str) else (state.data.name if state.data else "")
         graph = state.model.graph
         inputs = ", ".join(
-            f"{spec.name} {'x'.join(map(str, spec.shape or ()))}" for spec in graph.inputs[:4]
+            f"{spec.name} {'×'.join(map(str, spec.shape or ()))}" for spec in graph.inputs[:4]
         )
         first = f"{plural(len(graph.nodes), 'node')}, inputs {inputs}"
         if state.data is not None:

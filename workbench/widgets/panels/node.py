@@ -35,7 +35,7 @@ class NodePanel:
         self.answer = ipw.HTML()
         self.worth = ipw.Button(
             description="Which operator, if supported, would save most engines?",
-            layout=ipw.Layout(width="auto"),
+            layout=ipw.Layout(width="auto", align_self="flex-start"),
         )
         self.table = ipw.HTML()
         self.name.observe(desk.on(self._named), "value")
@@ -99,7 +99,9 @@ class NodePanel:
             markup.paragraph(
                 f"{node.op_type}; stands for {', '.join(node.origin) or name}", quiet=True
             ),
-            markup.table(("", "tensor", "type", "shape"), tensors),
+            markup.folded(
+                "tensors it reads and makes", markup.table(("", "tensor", "type", "shape"), tensors)
+            ),
         ]
         if rows:
             parts.append(markup.folded("attributes", markup.table(("attribute", "value"), rows)))

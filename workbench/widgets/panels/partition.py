@@ -134,9 +134,10 @@ class PartitionPanel:
         self.asked.value = markup.paragraph(taken, quiet=True)
         inside = sum(map(len, totals.subgraphs))
         crossing = amount(state.plan.totals(state.choices.threshold).boundary_bytes)
+        point = next(p for p in curve if p.min_subgraph_size == self._stop(curve))
         words = (
-            f"{plural(len(totals.subgraphs), 'engine')}, {inside} of {nodes} nodes, "
-            f"{crossing}B cross their borders"
+            f"Threshold {_stop_words(point)}: {plural(len(totals.subgraphs), 'engine')}, "
+            f"{inside} of {nodes} nodes, {crossing}B cross their borders"
         )
         self.summary.value = f'<div role="status"><b>{markup.escaped(words)}</b></div>'
 

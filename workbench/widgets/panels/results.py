@@ -40,13 +40,16 @@ class ResultsPanel:
         self.on_show = on_show
         self.rows = ipw.VBox()
         self.ticks: dict[str, ipw.Checkbox] = {}
+        self._table: list[tuple[str, ...]] | None = None
+        hint = "Nothing is measured yet: choose, then press Build and measure."
+        self._hint = ipw.HTML(markup.paragraph(hint, quiet=True))
         self.compared = ipw.HTML()
         self.kind = ipw.Dropdown(description="Plot", options=PLOTS)
         self.drawn = ipw.HTML()
         self.path = ipw.Text(value="study.json", description="File", layout=ipw.Layout(flex="1"))
         self.said = ipw.HTML()
         self.code = ipw.Textarea(
-            rows=14, layout=ipw.Layout(width="100%", display="none"), disabled=False
+            rows=14, layout=ipw.Layout(width="auto", display="none"), disabled=False
         )
         self.code.add_class("workbench-code")
         actions = [
@@ -55,8 +58,8 @@ class ResultsPanel:
             ("Copy as Python", "code", self.copy),
         ]
         buttons = [_button(text, icon, desk.on(action)) for text, icon, action in actions]
-        remove = _button("Remove ticked", "trash", desk.on(self.remove))
-        results = ipw.VBox([self.rows, ipw.HBox([remove]), self.compared])
+        self._remove = _button("Remove ticked", "trash", desk.on(self.remove))
+        results = ipw.VBox([self.rows, ipw.HBox([self._remove]), self.compared])
         files_row = ipw.HBox([self.path, *buttons], layout=ipw.Layout(flex_flow="row wrap"))
         files = [files_row, self.said, self.code]
         self.widget = ipw.Tab(
@@ -70,22 +73,26 @@ class ResultsPanel:
     def refresh(self) -> None:
         """Show every configuration and redraw what depends on them."""
         built, study = self.desk.state.bench.built, self.desk.state.study
+        self._remove.layout.display = "none" if study is None else ""
         if study is None:
-            hint = "Nothing is measured yet: choose, then press Build and measure."
-            self.rows.children = [ipw.HTML(markup.paragraph(hint, quiet=True))]
-            self.ticks = {}
+            self.rows.children = (self._hint,)
+            self.ticks, self._table = {}, None
         else:
             self._fill(built)
         self.compare()
         self.draw()
 
     def _fill(self, built: tuple[Built, ...]) -> None:
-        kept = {name for name, tick in self.ticks.items() if tick.value}
-        self.ticks = {}
         rows = self.desk.state.bench.rows()
         columns = [
             (head, make) for head, make in PRINTED if any(make(row) != NOTHING for row in rows)
         ]
+        table = [tuple(make(row) for _, make in columns) for row in rows]
+        if table == self._table:
+            return
+        self._table = table
+        kept = {name for name, tick in self.ticks.items() if tick.value}
+        self.ticks = {}
         widths = " ".join(_WIDTHS.get(head, "1fr") for head, _ in columns)
         lines: list[ipw.Widget] = [_cells(None, [head for head, _ in columns], None, widths)]
         by_key = {one.configuration.key: one for one in built}
