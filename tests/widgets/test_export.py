@@ -1,5 +1,7 @@
 """Files: they parse, hold the same for hostile names as for harmless ones, ask for nothing."""
 
+import base64
+import gzip
 import json
 import re
 import xml.etree.ElementTree as ET
@@ -25,6 +27,11 @@ def page(names=()):
     graph = cases.chain_with_branches(8, names)
     subject = Subject(graph, None, cases.divided(graph))
     return html_text(subject, left_groups(graph, True))
+
+
+def state(text):
+    found = re.search(r'id="state">(.*?)</script>', text, re.DOTALL)
+    return json.loads(gzip.decompress(base64.b64decode(found[1])))
 
 
 class Tags(HTMLParser):
@@ -89,9 +96,7 @@ def test_the_page_has_the_same_elements_whatever_the_names():
 
 
 def test_the_page_holds_closed_pictures_and_what_is_inside_their_groups():
-    state = re.search(r'id="state">(.*?)</script>', page(), re.DOTALL)
-    assert state
-    found = json.loads(state.group(1))
+    found = state(page())
     assert set(found["paints"]) == {"partition", "reason", "precision"}
     for number, side in enumerate(("left", "right")):
         one = found[side]
@@ -112,7 +117,7 @@ def test_the_page_holds_closed_pictures_and_what_is_inside_their_groups():
 
 
 def test_links_of_the_panel_name_boxes_of_the_page():
-    found = json.loads(re.search(r'id="state">(.*?)</script>', page(), re.DOTALL)[1])
+    found = state(page())
     side, details = found["right"], found["details"][1]
     box = next(i for i in range(side["closed"], len(side["x"])) if side["title"][i] == "Relu")
     reads = dict(details[box]["sections"])["Reads"]

@@ -7,6 +7,8 @@ the network and not with what can be open at once.
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -66,7 +68,7 @@ def html_text(
         state["details"] = [side.details(scene) for side in sides]
     return _PAGE.format(
         title=escape(shown(title or subject.original.name, 120)), styles=styles(),
-        state=_json(state), script=script(), start=static("graph_page.js"),
+        state=_packed(state), script=script(), start=static("graph_page.js"),
         body=escape(summary(scene)),
     )  # fmt: skip
 
@@ -178,10 +180,10 @@ def _paint(scene: Scene, overlay: str, sides: Sequence[_Side]) -> dict[str, Any]
     return {**key_json(scene, overlay, legend), "panes": panes}
 
 
-def _json(value: Mapping[str, Any]) -> str:
-    """JSON that cannot end the script element it stands in."""
+def _packed(value: Mapping[str, Any]) -> str:
+    """JSON, compressed to a tenth; letters, digits, ``+ / =`` end no element."""
     text = json.dumps(value, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return base64.b64encode(gzip.compress(text.encode(), 6, mtime=0)).decode()
 
 
 _PAGE = """<!DOCTYPE html>
@@ -192,7 +194,7 @@ script-src 'unsafe-inline'; img-src data:">
 <title>{title}</title>
 <style>body{{margin:0;padding:8px;background:Canvas;color-scheme:light dark}}
 {styles}</style></head><body><noscript><p>{body}</p></noscript><main id="view"></main>
-<script type="application/json" id="state">{state}</script>
+<script type="application/octet-stream" id="state">{state}</script>
 <script>{script}
 {start}</script></body></html>
 """

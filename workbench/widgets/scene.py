@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 from workbench.errors import GraphError
@@ -165,7 +166,7 @@ def painted(
             paint_engines(pane, scene.homes, places)
             for pane, places in zip(panes, regions, strict=True)
         ]
-        return looks, legend_engines(scene.homes)
+        return looks, legend_engines(scene.homes, chain.from_iterable(regions))
     if overlay == "reason" and subject.partition:
         found = [paint_reasons(pane, subject.partition) for pane in panes]
         return [look for look, _ in found], found[0][1]
@@ -204,6 +205,7 @@ def key_json(scene: Scene, overlay: str, legend: Sequence[Entry]) -> dict[str, A
         "choices": [[name, _choice_title(scene, name)] for name in scene.choices],
         "classes": list(LIGHT),
         "engines": list(engine_colors(scene.homes)),
+        "layers": scene.subject.derived is not None,
         "legend": [[entry.paint, entry.text] for entry in legend],
         "summary": summary(scene),
     }
@@ -228,9 +230,11 @@ def summary(scene: Scene) -> str:
     """One line for those who do not see the picture."""
     nodes, engines = len(scene.subject.original.nodes), len(scene.homes)
     inside = sum(1 for e in scene.homes.engine if e >= 0)
+    native = nodes - inside - len(scene.homes.folded)
+    folded = f", {len(scene.homes.folded):,} from constants" if scene.homes.folded else ""
     return (
-        f"{plural(nodes, 'node')}, {plural(engines, 'engine')} with {plural(inside, 'node')}; "
-        f"the fused graph shows {plural(len(scene.right.items), 'box').replace('boxs', 'boxes')}"
+        f"{plural(nodes, 'node')}: {inside:,} in {plural(engines, 'engine')}, "
+        f"{native:,} native{folded}"
     )
 
 

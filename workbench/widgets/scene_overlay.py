@@ -74,7 +74,7 @@ class Overlay:
     @property
     def words(self) -> bool:
         """Whether the values are words, not numbers."""
-        return any(isinstance(value, str) for value in self.values.values())
+        return isinstance(next(iter(self.values.values()), None), str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +158,8 @@ def _engine_badge(item: Item, region: int, homes: Homes) -> str:
     return ""
 
 
-def legend_engines(homes: Homes) -> list[Entry]:
-    """What the colours of ``partition`` mean."""
+def legend_engines(homes: Homes, regions: Iterable[int]) -> list[Entry]:
+    """What the colours of ``partition`` mean on boxes of these regions."""
     if not homes.keys:
         return [Entry("native", "no engines: everything is native")]
     inside = sum(1 for e in homes.engine if e >= 0)
@@ -170,6 +170,8 @@ def legend_engines(homes: Homes) -> list[Entry]:
     ]
     if homes.folded:
         entries.append(Entry("folded", f"{len(homes.folded):,} from constants"))
+    if -2 in regions:
+        entries.append(Entry("mixed", "partly in engines (E0+)"))
     return entries
 
 

@@ -202,16 +202,27 @@ class GroupedGraph {
   // From a box inside an open group over the frame's border on, and the same at the other end.
   joined(way, tail, head, frames) {
     const s = this.side;
+    if (way.length === 8) {
+      // A short edge goes straight from box to box.
+      const from = tail < s.closed ? way.slice(0, 2) : this.port(tail, frames, s.h[tail]);
+      const to = head < s.closed ? way.slice(-2) : this.port(head, frames, 0);
+      return swing(...from, ...to);
+    }
     let out = way;
     if (tail >= s.closed) {
-      const [x, y] = this.spot(tail, frames);
-      out = [...swing(x + s.w[tail] / 2, y + s.h[tail], out[0], out[1]), ...out.slice(2)];
+      out = [...swing(...this.port(tail, frames, s.h[tail]), out[0], out[1]), ...out.slice(2)];
     }
     if (head >= s.closed) {
-      const [x, y] = this.spot(head, frames), n = out.length;
-      out = [...out.slice(0, -2), ...swing(out[n - 2], out[n - 1], x + s.w[head] / 2, y)];
+      const n = out.length;
+      out = [...out.slice(0, -2), ...swing(out[n - 2], out[n - 1], ...this.port(head, frames, 0))];
     }
     return out;
+  }
+
+  // The middle of a box's upper border, or of one so far below it.
+  port(box, frames, below) {
+    const [x, y] = this.spot(box, frames);
+    return [x + this.side.w[box] / 2, y + below];
   }
 }
 
@@ -324,7 +335,11 @@ class PageModel {
   }
 }
 
-renderGraphView({
-  model: new PageModel(JSON.parse(document.getElementById("state").textContent)),
-  el: document.getElementById("view"),
-});
+async function unpackedState(text) {
+  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return JSON.parse(await new Response(stream).text());
+}
+
+unpackedState(document.getElementById("state").textContent).then((state) =>
+  renderGraphView({ model: new PageModel(state), el: document.getElementById("view") }));

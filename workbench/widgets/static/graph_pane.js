@@ -139,7 +139,7 @@ class GraphPane {
     if (!s || this.width() <= 0) return;
     const wide = this.width() / (s.width + 50), tall = this.height() / (s.height + 30);
     const whole = Math.min(wide, tall);
-    this.at.k = whole > 0.62 ? Math.min(whole, 1.15) : clamp(wide, 0.72, 1.1);
+    this.at.k = whole > 0.62 ? Math.min(whole, 1.15) : clamp(wide, wide > 0.58 ? 0.58 : 0.72, 1.1);
     const first = s.x.length ? s.x[0] + s.w[0] / 2 : s.width / 2;
     const center = s.width * this.at.k > this.width() ? first : s.width / 2;
     this.at.x = center - this.width() / 2 / this.at.k;
@@ -287,7 +287,7 @@ class GraphPane {
     for (const [name, text] of [["line", s.line[i]], ["note", s.note[i]]]) {
       if (text) draw(one, "text", { x: w / 2, y: (y += 14), class: name }, text);
     }
-    if (kind === 1 || kind === 2) draw(one, "text", { x: w - 10, y: 15, class: "sign" }, "+");
+    if (kind === 1 || kind === 2) draw(one, "text", { x: 11, y: 16, class: "sign" }, "+");
     const badge = this.paint().b[i];
     if (!badge) return;
     const wide = 8 + badge.length * 6.2;

@@ -152,8 +152,9 @@ class GraphViewer {
       if (pane.scene && pane.scene.rev === scene.rev) continue;
       pane.show(scene, true);
       const boxes = scene.x.length, nodes = scene.count;
-      pane.note.textContent = `${nodes.toLocaleString("en")} ${side === "left" ? "nodes" : "in"}` +
-        (side === "left" ? (boxes < nodes ? `, ${boxes.toLocaleString("en")} boxes` : "") : ` ${boxes.toLocaleString("en")} boxes`);
+      const ends = scene.kind.filter((kind) => kind > 2).length, number = (n, noun) => `${n.toLocaleString("en")} ${noun}${n === 1 ? "" : "s"}`;
+      const all = number(nodes, side === "right" && paint.layers ? "layer" : "node");
+      pane.note.textContent = boxes - ends < nodes ? `${all}, drawn as ${(boxes - ends).toLocaleString("en")}` : all;
       if (this.picked && this.picked.pane === pane) this.picked = null;
       for (const key of this.details.keys()) if (key.startsWith(side)) this.details.delete(key);
     }
