@@ -96,6 +96,28 @@ def test_a_double_click_opens_an_engine_and_one_inside_closes_it(open_net):
     assert page.locator(".right g.n").count() == closed
 
 
+def test_each_engine_opens_alone_and_nothing_lies_on_another(open_net):
+    page = open_net(cases.chain_with_branches(12))
+    engines = page.locator(".right g.engine").count()
+    box(page, "right", "Engine 1").dblclick()
+    page.wait_for_selector(f'{READY}[data-rev="2"]')
+    assert page.locator(".right g.engine").count() == engines - 1
+    box(page, "right", "Engine 0").dblclick()
+    page.wait_for_selector(f'{READY}[data-rev="3"]')
+    assert page.locator(".right g.engine").count() == engines - 2
+    boxes = page.evaluate(
+        """() => [...document.querySelectorAll('.right g.n')].map((one) => {
+             const at = one.transform.baseVal[0].matrix, box = one.querySelector('.box').getBBox();
+             return [at.e, at.f, at.e + box.width, at.f + box.height]; })"""
+    )
+    for i, (left, top, right, low) in enumerate(boxes):
+        for other in boxes[i + 1 :]:
+            assert right <= other[0] or other[2] <= left or low <= other[1] or other[3] <= top
+    page.locator(".fold").last.click()
+    page.wait_for_selector(f'{READY}[data-rev="4"]')
+    assert page.locator(".right g.engine").count() == 0
+
+
 def test_search_counts_marks_and_steps(open_net):
     page = open_net()
     page.locator(".right svg").first.focus()
