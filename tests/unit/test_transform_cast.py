@@ -11,7 +11,7 @@ from transform_nets import branches, max_abs_table, picture, relative, residual,
 from workbench.model import from_proto
 from workbench.precision import PrecisionPlan, Rule
 from workbench.ranges import Range
-from workbench.transform import cast
+from workbench.transform import cast, fold_batch_norm
 from workbench.transform.rounding import counted, rounded
 
 
@@ -27,8 +27,9 @@ def test_a_whole_network_is_typed(precision, dtype):
     assert graph.spec("r1").dtype == dtype
     assert graph.spec("logits").dtype == dtype
     assert "sensitive" in done.kept["soft"]
-    assert {done.origin[name] for name in casts} == {("conv1",), ("fc",)}
-    assert set(model.graph.position) <= set(graph.position)
+    assert {done.origin[name] for name in casts} == {("conv1", "bn1"), ("fc",)}
+    merged = {"bn1", "bn2"}
+    assert set(model.graph.position) - set(graph.position) == merged
 
 
 def test_float16_numbers_are_near():
@@ -179,3 +180,18 @@ def test_counts_are_what_a_slow_reading_counts(values: np.ndarray, kind: str):
     assert row.denormal == small.sum()
     assert np.isfinite(after[finite]).all()
     assert np.array_equal(np.isnan(after), np.isnan(values))
+
+
+def test_normalization_is_folded_before_weights_are_rounded():
+    """Rounding weights and factors apart would round twice; a product of another type stays."""
+    model = residual()
+    done = cast(model, PrecisionPlan("bf16"))
+    exact = fold_batch_norm(model).model.weights("conv1/folded_weight")
+    (name,) = (n for n in done.model.graph.node("conv1").inputs if "folded_weight" in n)
+    assert np.array_equal(done.model.weights(name), exact.astype(ml_dtypes.bfloat16))
+    apart = cast(model, PrecisionPlan("bf16", (Rule("fp32", nodes=("conv1",)),)))
+    assert "sensitive" in apart.kept["bn1"]
+    assert apart.model.graph.spec("r1").dtype == "bfloat16"
+    assert "bn1" in apart.model.graph.position
+    named = cast(model, PrecisionPlan("bf16", (Rule("fp32", nodes=("bn1",)),)))
+    assert "bn1" in named.model.graph.position

@@ -19,8 +19,9 @@ from workbench.graph import Node
 from workbench.model import Draft, Model, with_opset
 from workbench.precision import Precision, PrecisionPlan, Resolution
 from workbench.ranges import CalibrationTable
+from workbench.transform.folding import fold_batch_norm
 from workbench.transform.rounding import CastReport, CastWeight, counted, exceeding, rounded
-from workbench.transform.values import Transformed, finished, unchanged
+from workbench.transform.values import Transformed, finished
 
 SENSITIVE = frozenset(
     {"BatchNormalization", "CumSum", "Exp", "GroupNormalization", "InstanceNormalization", "LRN",
@@ -31,8 +32,8 @@ SENSITIVE = frozenset(
 )  # fmt: skip
 """Operators that stay in float32 unless a rule of the plan names them: they sum many terms, or
 leave the range of float16 (65504), on the way to a small result. BatchNormalization is among them
-only where it does not follow a product; otherwise it is typed like the product, which it is folded
-into. Sources: NVIDIA ModelOpt's AutoCast, ONNX Runtime's and PyTorch's float32 lists."""
+only where it does not follow a product of the same type, which it is folded into. Sources: NVIDIA
+ModelOpt's AutoCast, ONNX Runtime's and PyTorch's float32 lists."""
 
 _TYPE_SETTERS = frozenset(
     {"Cast", "CastLike", "Constant", "ConstantOfShape", "DequantizeLinear", "EyeLike", "If", "Loop",
@@ -63,6 +64,7 @@ def cast(
 ) -> Transformed:
     """The model with the plan's FP16 and BF16 nodes typed so; all others stay as they are.
 
+    Batch normalization is folded into the product before it where both get the same type.
     Weights too large for float16 become its largest number and never infinity; how many of them
     there are, and how many become zero or denormal, the report says by tensor and node.
 
@@ -102,7 +104,8 @@ def typed(
         if precision not in (Precision.FP16, Precision.BF16):
             continue
         why = _unfit(model, node, precision.dtype)
-        follows = node.op_type == "BatchNormalization" and _follows_product(model, node)
+        product = _product_before(model, node)
+        follows = product and wanted[product] is precision
         named = node.name in wanted.explicit
         if not why and node.op_type in sensitive and not named and not follows:
             why = f"{node.op_type} is sensitive and stays in float32 unless a rule names it"
@@ -113,9 +116,13 @@ def typed(
     return targets, kept
 
 
-def _follows_product(model: Model, node: Node) -> bool:
-    place = model.graph.producer.get(node.inputs[0])
-    return place is not None and model.graph.nodes[place].op_type in _AFTER_PRODUCTS
+def _product_before(model: Model, node: Node) -> str:
+    """The product whose result a BatchNormalization reads; empty if there is none."""
+    place = model.graph.producer.get(node.inputs[0]) if node.inputs else None
+    if place is None or node.op_type != "BatchNormalization":
+        return ""
+    before = model.graph.nodes[place]
+    return before.name if before.op_type in _AFTER_PRODUCTS else ""
 
 
 def _unfit(model: Model, node: Node, dtype: str) -> str:
@@ -180,7 +187,7 @@ def cast_nodes(
     kept: Mapping[str, str] | None = None,
     table: CalibrationTable | None = None,
 ) -> Transformed:
-    """The model with exactly these nodes in these types; see `cast`.
+    """The model with exactly these nodes in these types, batch normalization folded; see `cast`.
 
     Args:
         model: the network.
@@ -188,13 +195,14 @@ def cast_nodes(
         kept: what to say of others in `Transformed.kept`.
         table: see `cast`.
     """
-    raised = with_opset(model, _opset_for(model, targets))
-    start = unchanged(model)
-    if raised is not model:
-        old = model.graph.position
-        origin = {n.name: (n.name,) if n.name in old else () for n in raised.graph.nodes}
-        start = Transformed(raised, model.graph, origin)
-    work = _Work(Draft(raised), targets)
+    start = fold_batch_norm(model, targets)
+    left = {name: dtype for name, dtype in targets.items() if name in start.model.graph.position}
+    raised = with_opset(start.model, _opset_for(start.model, left))
+    if raised is not start.model:
+        old = start.model.graph
+        origin = {n.name: (n.name,) if n.name in old.position else () for n in raised.graph.nodes}
+        start = start.then(Transformed(raised, old, origin))
+    work = _Work(Draft(raised), left)
     work.run()
     report = CastReport(
         tuple(work.weights), work.casts, tuple(exceeding(table, targets, model.graph))

@@ -1,12 +1,14 @@
 """Fewer nodes, the same function: batch normalization into the product before it, no-ops out.
 
 Quantization needs this: a convolution in INT8 is fused with what follows only if no float
-arithmetic of its own stands between. Weights are multiplied in float64 and rounded once.
+arithmetic of its own stands between. So do FP16 and BF16: engines fold too, and of factors that
+were rounded before they make weights that are rounded twice. Weights are multiplied in float64 and
+rounded once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -25,7 +27,7 @@ _OUTPUT_AXIS: dict[str, Callable[[Node], int]] = {
 }
 
 
-def fold_batch_norm(model: Model) -> Transformed:
+def fold_batch_norm(model: Model, types: Mapping[str, str] | None = None) -> Transformed:
     """The model with every BatchNormalization that follows a Conv, ConvTranspose or Gemm folded in.
 
     Folded are those in evaluation form whose product has stored weights and no other reader. The
@@ -33,14 +35,25 @@ def fold_batch_norm(model: Model) -> Transformed:
     taken on the model before still fit. The product's origin is both nodes.
 
     Exact up to one rounding of each weight and bias to float32.
+
+    Args:
+        model: the network.
+        types: node -> type it is to be computed in; with it, only what is in there is folded, and
+            only into a product of the same type.
     """
     draft, origin = Draft(model), {}
     for node in model.graph.nodes:
         if node.op_type == "BatchNormalization" and not node.domain:
             product = _product_before(draft, node)
-            if product is not None and _fold(draft, product, node):
+            if product is None or (types is not None and not _alike(types, product, node)):
+                continue
+            if _fold(draft, product, node):
                 origin[product.name] = (product.name, node.name)
     return finished(draft, origin)
+
+
+def _alike(types: Mapping[str, str], product: Node, norm: Node) -> bool:
+    return norm.name in types and types[norm.name] == types.get(product.name)
 
 
 def _product_before(draft: Draft, norm: Node) -> Node | None:
