@@ -14,6 +14,7 @@ from typing import Any
 
 from workbench import backends, zoo
 from workbench import model as models
+from workbench.backends.tensorrt import adapter
 from workbench.cache import Cache
 from workbench.errors import MissingDependencyError, ModelError
 from workbench.model import Model
@@ -78,8 +79,9 @@ def ask(model: Model, source: str | None) -> Capability:
         return backends.source(source).capability(model)
     try:
         return backends.source("tensorrt").capability(model)
-    except MissingDependencyError:
-        note(f"no TensorRT here; planning with the table of {FALLBACK_SOURCE} instead")
+    except MissingDependencyError as error:
+        reason = error if adapter.installed() else "no TensorRT here"
+        note(f"{reason}; planning with the table of {FALLBACK_SOURCE} instead")
         return backends.source(FALLBACK_SOURCE).capability(model)
 
 

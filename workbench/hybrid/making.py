@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from workbench import scratch
@@ -29,6 +31,7 @@ from workbench.progress import Cancel, Event, Progress
 from workbench.text import shown
 from workbench.worker import Worker
 
+_POLL_SECONDS = 0.05
 RECORD = "record"
 """Name of the blob that says what came out of a build, as JSON."""
 
@@ -75,7 +78,7 @@ class Workshop:
         keep_plan = recipe.kind == "engine"
         with scratch.folder() as folder:
             try:
-                _hand_over(recipe.model, folder / MODEL_FILE)
+                _hand_over(recipe.model, folder / MODEL_FILE, self.cancel)
                 made = self.worker.call(
                     make,
                     str(folder),
@@ -106,18 +109,36 @@ class Workshop:
         makers = {model.graph.nodes[model.graph.producer[name]].name for name in tensors}
         piece = model.extract(sorted(makers), outputs=tensors)
         with scratch.folder() as folder:
-            _hand_over(piece, folder / MODEL_FILE)
+            _hand_over(piece, folder / MODEL_FILE, self.cancel)
             return self.worker.call(
                 evaluate, str(folder), backend, timeout=self.timeout, cancel=self.cancel
             )
 
 
-def _hand_over(model: Model, path: Path) -> None:
-    """Write a model for the worker; unlike `Model.save` it need not survive a power cut."""
+def _hand_over(model: Model, path: Path, cancel: Cancel | None) -> None:
+    """Write a model for the worker, on a thread: half a gigabyte takes longer than a cancel may.
+
+    Raises:
+        CancelledError: `cancel` was set; the thread ends by itself.
+        OSError: the disk refuses.
+    """
+    written: Future[None] = Future()
+    Thread(target=_write, args=(model, path, written), daemon=True).start()
+    while cancel is not None and not wait([written], _POLL_SECONDS).done:
+        cancel.check()
+    written.result()
+
+
+def _write(model: Model, path: Path, written: Future[None]) -> None:
+    """Unlike `Model.save` it need not survive a power cut."""
     try:
-        path.write_bytes(model.serialize())
-    except ModelError:  # over 2 GB
-        model.save(path)
+        try:
+            path.write_bytes(model.serialize())
+        except ModelError:  # over 2 GB
+            model.save(path)
+        written.set_result(None)
+    except BaseException as error:
+        written.set_exception(error)
 
 
 def _finished(recipe: Recipe, blobs: Mapping[str, bytes], begun: float, *, cached: bool) -> Part:

@@ -12,6 +12,7 @@ import ctypes
 import importlib
 import importlib.metadata
 import importlib.util
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -34,6 +35,7 @@ TARGETS = ("SM86", "SM89", "SM120")
 """GPU architectures a TensorRT-RTX plan is made for: GeForce RTX 30, 40 and 50."""
 
 _TRY_SECONDS = 180.0
+_OLDEST = (8, 6)
 _LIBRARIES = ("nvinfer", "nvinfer_plugin", "nvparsers", "nvonnxparser")
 
 
@@ -106,18 +108,30 @@ def module(package: str) -> Any:
     """The imported TensorRT.
 
     Raises:
-        MissingDependencyError: it cannot be imported; has the loader's words.
+        MissingDependencyError: it cannot be imported, with the loader's words, or is too old.
     """
     try:
         if package == "tensorrt_bindings":
             _load_libraries_beside(package)
-        return importlib.import_module(package)
+        found = importlib.import_module(package)
     except (ImportError, OSError) as error:
         raise MissingDependencyError(
             f"{package} is installed but cannot be imported: {shown(error, 400)}; "
             f"reinstall it: {INSTALL}",
             backend="tensorrt",
         ) from error
+    _refuse_old(package, str(getattr(found, "__version__", "")))
+    return found
+
+
+def _refuse_old(package: str, found: str) -> None:
+    numbers = tuple(int(part) for part in re.findall(r"\d+", found)[:2])
+    if package != "tensorrt_rtx" and numbers < _OLDEST:
+        raise MissingDependencyError(
+            f"{package} is TensorRT {shown(found) or 'of an unknown version'}, which is too old: "
+            f"{'.'.join(map(str, _OLDEST))} or newer is needed; {INSTALL}",
+            backend="tensorrt",
+        )
 
 
 def _load_libraries_beside(package: str) -> None:
