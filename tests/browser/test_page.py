@@ -97,7 +97,7 @@ def test_a_double_click_opens_an_engine_and_one_inside_closes_it(open_net):
 
 
 def test_each_engine_opens_alone_and_nothing_lies_on_another(open_net):
-    page = open_net(cases.chain_with_branches(12))
+    page = open_net(cases.chain_with_branches(12), viewport={"width": 1400, "height": 6000})
     engines = page.locator(".right g.engine").count()
     box(page, "right", "Engine 1").dblclick()
     page.wait_for_selector(f'{READY}[data-rev="2"]')
