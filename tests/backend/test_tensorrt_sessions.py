@@ -6,6 +6,7 @@ import ast
 import json
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import fake_gpu
 import numpy as np
@@ -16,7 +17,14 @@ from workbench import hybrid, zoo
 from workbench.backends import cuda
 from workbench.backends.base import LAYER_DOMAIN, BuildConfig, ShapeRange, executed
 from workbench.backends.plan import pack, unpack
-from workbench.backends.tensorrt import TensorRT, adapter, sealing
+from workbench.backends.tensorrt import (
+    TensorRT,
+    adapter,
+    building,
+    inspecting,
+    runtime,
+    sealing,
+)  # fmt: skip
 from workbench.backends.tensorrt.building import Built
 from workbench.backends.tensorrt.engine import layers_of
 from workbench.errors import BackendError, DataError, RunError
@@ -330,3 +338,55 @@ def inspected(name, kind, read, made, metadata):
         "Outputs": [tensor(made, "Channel major FP16 format where channel % 8 == 0")],
         "TacticName": "t", "StreamId": 0, "Metadata": metadata,
     }  # fmt: skip
+
+
+def test_a_full_gpu_is_a_gpu(monkeypatch):
+    class OutOfMemoryError(Exception):
+        pass
+
+    def zeros(size):
+        raise OutOfMemoryError("Out of memory allocating 512 bytes")
+
+    working = SimpleNamespace(
+        zeros=zeros, cuda=SimpleNamespace(Device=lambda i: SimpleNamespace(use=lambda: None))
+    )
+    monkeypatch.setattr(cuda.ctypes, "CDLL", lambda name: SimpleNamespace(cuInit=lambda flags: 0))
+    monkeypatch.setattr(cuda, "library", lambda: working)
+    assert cuda.why_not() == ""
+
+
+def test_an_engine_that_cannot_tell_a_rank(rtx, engine, monkeypatch):
+    """8.6 answers so for what depends on values; the length of its answer is -1."""
+
+    def unknown(self, name):
+        raise ValueError("__len__() should return >= 0")
+
+    monkeypatch.setattr(fake_gpu.FakeEngine, "get_tensor_shape", unknown)
+    monkeypatch.setattr(fake_gpu.FakeContext, "__init__", lambda self, engine: None)
+    opened = runtime.Opened("tensorrt_rtx", engine.plan)
+    assert not any(port.fixed for port in opened.ports.values())
+
+
+def test_the_inspector_is_told_the_shapes(monkeypatch):
+    """Without them 8.6 names no types between layers."""
+    told = []
+    context = SimpleNamespace(set_input_shape=lambda *one: told.append(one) is None)
+    inspector = SimpleNamespace(get_engine_information=lambda form: f"{told}")
+    loaded = SimpleNamespace(
+        create_engine_inspector=lambda: inspector,
+        create_execution_context_without_device_memory=lambda: context,
+    )
+    monkeypatch.setattr(inspecting, "deserialized", lambda *args: (object(), loaded))
+    trt = adapter.module("tensorrt_rtx")
+    assert inspecting.inspected(trt, None, b"", {"x": (2, 4)}) == "[('x', (2, 4))]"
+    assert inspector.execution_context is context
+
+
+def test_a_builder_stays_until_the_backend_is_closed():
+    backend, trt = TensorRT("tensorrt_rtx"), adapter.module("tensorrt_rtx")
+    building._keep_one("tensorrt_rtx", trt)
+    kept = building._kept["tensorrt_rtx"]
+    building._keep_one("tensorrt_rtx", trt)
+    assert building._kept["tensorrt_rtx"] is kept
+    backend.close()
+    assert "tensorrt_rtx" not in building._kept

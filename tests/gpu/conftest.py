@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 from gpu_report import Report
 
 from workbench.backends import cuda
-from workbench.backends.tensorrt import TensorRT, adapter
+from workbench.backends.tensorrt import TensorRT
 
 HERE = Path(__file__).parent
 
@@ -46,20 +45,6 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
     if call.when == "call" and HERE in item.path.parents:
         item.stash[Report.OUTCOME] = (outcome.outcome, call.duration, str(outcome.longrepr or ""))
     return outcome
-
-
-@pytest.fixture(scope="session", autouse=True)
-def builder(report: Report) -> Iterator[object]:
-    """8.6 sets its kernels up for the first builder of a process; one stays until the end."""
-    if cuda.why_not() or not TensorRT().version.startswith("8."):
-        yield None
-        return
-    library = adapter.module(adapter.choose())
-    begun = time.perf_counter()
-    kept = library.Builder(adapter.logger(library))
-    report.add("facts", what="seconds for the first builder", value=time.perf_counter() - begun)
-    yield kept
-    del kept
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -165,11 +166,15 @@ def test_layers_and_times_of_them(engine, session, report):
     assert behind == set(network(NAME).graph.position)
 
 
-def test_half_precision_is_what_it_computes_in():
+def test_half_precision_is_what_it_computes_in(report):
     model = network(NAME, "fp16")
     engine = Exact().build(model, config(model))
-    found = [n.attributes["precision"] for n in executed(engine.layers()) if n.origin]
+    layers = [n for n in executed(engine.layers()) if n.origin and n.op_type != "NoOp"]
+    found = [n.attributes["precision"] for n in layers]
+    report.add("facts", what="layers of digits_inception in FP16", value=dict(Counter(found)))
     assert found.count("float16") > len(found) / 2
+    products = [n.attributes["precision"] for n in layers if "Conv" in n.op_type]
+    assert set(products) == {"float16"}
     feeds = picture(network(NAME), 8)
     with engine.session() as session:
         assert error(session.run(feeds), expected(NAME, feeds)) < 1e-2
@@ -187,6 +192,10 @@ def test_an_output_whose_shape_depends_on_values(trt, cupy, report):
     x = np.zeros((4, 8), np.float32)
     x[1, 3] = x[2, 5] = 1
     with trt.build(model).session() as session:
+        if trt.version.startswith("8."):  # It cannot tell the shapes of such an engine.
+            with pytest.raises(RunError, match="run this part with another backend"):
+                session.run({"x": x})
+            return
         for values in (x, np.ones_like(x), np.zeros_like(x)):
             got = session.run({"x": values})["where"]
             assert got.dtype == np.int64

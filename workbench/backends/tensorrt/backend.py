@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.backends import gpus
 from workbench.backends.base import BuildConfig
 from workbench.backends.tensorrt import adapter
-from workbench.backends.tensorrt.building import build_plan
+from workbench.backends.tensorrt.building import build_plan, release
 from workbench.backends.tensorrt.engine import PlanEngine, engine_from, engine_of
 from workbench.backends.tensorrt.live import Asker, Inquiry
 from workbench.backends.tensorrt.options import options_of, profile_of
@@ -142,8 +142,9 @@ class TensorRT:
         return _again, (self._package, self._timeout, self._trust)
 
     def close(self) -> None:
-        """Stop the child process; the next question starts another."""
+        """Stop the child process, free what builds keep; the next question or build starts anew."""
         self._asker.worker.close()
+        release(self._package)
 
 
 def _again(package: str, timeout: float, trust: bool) -> TensorRT:

@@ -17,7 +17,7 @@ import numpy as np
 from workbench.backends import cuda
 from workbench.backends.tensorrt import adapter
 from workbench.backends.tensorrt.api import Context, Library
-from workbench.backends.tensorrt.inspecting import deserialized
+from workbench.backends.tensorrt.inspecting import context_of, deserialized
 from workbench.errors import RunError
 from workbench.text import listed, shown
 
@@ -90,7 +90,7 @@ class Opened:
             self.log.lines.clear()
             try:
                 lane.reserve(self.scratch_bytes)
-                context = self._without_memory()
+                context = context_of(self.trt, self.engine)
             except Exception as error:
                 if cuda.out_of_memory(error):
                     raise cuda.starved("opening a session", error, BACKEND) from error
@@ -113,13 +113,6 @@ class Opened:
             backend=BACKEND,
         )
 
-    def _without_memory(self) -> Context | None:
-        if hasattr(self.engine, "create_execution_context_without_device_memory"):
-            return self.engine.create_execution_context_without_device_memory()
-        newer: Any = self.trt
-        strategy = newer.ExecutionContextAllocationStrategy.__members__["USER_MANAGED"]
-        return self.engine.create_execution_context(strategy)
-
     def _set_budget(self, budget: int) -> None:
         if hasattr(self.engine, "weight_streaming_budget_v2"):
             self.engine.weight_streaming_budget_v2 = min(
@@ -135,9 +128,15 @@ class Opened:
             on_host = engine.get_tensor_location(name) == places["HOST"]
             is_input = engine.get_tensor_mode(name) == modes["INPUT"]
             dtype = DTYPES[engine.get_tensor_dtype(name).name]
-            fixed = all(extent >= 0 for extent in tuple(engine.get_tensor_shape(name)))
-            found.append(Port(name, is_input, dtype, on_host, fixed))
+            found.append(Port(name, is_input, dtype, on_host, self._is_fixed(name)))
         return found
+
+    def _is_fixed(self, name: str) -> bool:
+        """Whether the engine takes but one shape here; 8.6 has ones whose rank it cannot tell."""
+        try:
+            return all(extent >= 0 for extent in tuple(self.engine.get_tensor_shape(name)))
+        except ValueError:
+            return False
 
 
 class Runner:
@@ -183,7 +182,7 @@ class Runner:
         if missing:
             raise opened.failed(f"the shapes at {listed(missing)}")
         return {
-            port.name: self._known(tuple(context.get_tensor_shape(port.name)))
+            port.name: self._known(context.get_tensor_shape(port.name))
             for port in opened.ports.values()
             if not port.is_input
         }
@@ -234,7 +233,11 @@ class Runner:
         self._scratch = lane.scratch
 
     @staticmethod
-    def _known(shape: Extents) -> Extents | None:
+    def _known(dims: Any) -> Extents | None:
+        try:
+            shape = tuple(dims)
+        except ValueError:  # Not even the rank is known.
+            return None
         return None if any(extent < 0 for extent in shape) else shape
 
 
