@@ -148,3 +148,28 @@ def test_mistakes_are_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Pat
     assert "give labelled data" in refused(capsys, "calibrate", "digits_resnet", *out[:1], table)
     with pytest.raises(SystemExit):
         main(["calibrate", "digits_resnet", "--data", "digits"])
+
+
+def test_a_silent_downgrade_is_said_and_in_strict_mode_an_error(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
+    """No kernel of these backends computes in float16 here."""
+    words = ["precision", "digits_inception", "--data", "digits", "--limit", "32", *QUICK,
+             "--precisions", "fp32,fp16"]  # fmt: skip
+    status, text, err = run(capsys, *words, "--out", tmp_path / "told")
+    assert status == 0
+    assert "met 0 %, wider 100 %, in fp32" in text
+    assert "fp16: does not compute in what was asked for" in err
+    status, text, err = run(capsys, *words, "--strict", "--out", tmp_path / "strict")
+    assert status == 0, "float32 ran"
+    assert "strict: asked for fp16, achieved: met 0 %, wider 100 %, in fp32" in err
+
+
+def test_an_unknown_backend_leaves_nothing_behind(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
+    words = ["precision", "digits_inception", "--data", "digits", *QUICK, "--out", tmp_path]
+    status, _, err = run(capsys, *words, "--backend", "openvin0")
+    assert status != 0
+    assert "did you mean openvino" in err
+    assert not list(tmp_path.glob("*.jsonl"))

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_files import node, proto, stored, value
+from transform_nets import branches
 
 from workbench.calibrate import (
     CalibrationTable,
@@ -370,3 +371,15 @@ def test_activations_quantized_by_channel_are_left_out_with_a_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert len(from_quantized(from_proto(quantized(1, np.int8(0))))) == 1
+
+
+def test_a_cache_read_for_a_model_begins_at_zero_where_nothing_is_negative(tmp_path: Path):
+    """TensorRT's file has no signs; those of a Relu, and of what only passes it on, are known."""
+    model = branches()
+    names = ["x", *(name for node in model.graph.nodes for name in node.makes)]
+    cache = write(
+        CalibrationTable("minmax", {n: Range(-2, 2) for n in names}), tmp_path / "t.cache"
+    )
+    begins = {name: one.low for name, one in read(cache, model=model).ranges.items()}
+    assert {name for name, low in begins.items() if low == 0} == {"ra", "rb", "j", "m"}
+    assert all(one.low == -one.high for one in read(cache).ranges.values())

@@ -233,6 +233,9 @@ def calibrating(command: Parser) -> None:
         "default: the calibration pictures of digits, else the first 128 of --data",
     )
     method(group)
+    group.add_argument(
+        "--strict", action="store_true", help="fail what does not compute in what was asked for"
+    )
 
 
 def method(group: argparse._ArgumentGroup) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from workbench.cli import common, sources
-from workbench.cli.study import measured
+from workbench.cli.study import measured, note_departures
 from workbench.study import Design, Study, Subject, Whole
 from workbench.study.beside import text
 from workbench.text import shown
@@ -25,6 +25,7 @@ def run(given: argparse.Namespace) -> int:
         accuracy_samples=given.limit,
         precisions=sources.precisions(given.precisions),
         method=given.method,
+        strict=given.strict,
     )
     found = measured(subjects, design, given.out, fresh=given.fresh)
     print(text(found))
@@ -44,10 +45,10 @@ def _subject(name: str, given: argparse.Namespace) -> Subject:
 
 def _footnotes(found: Study) -> None:
     print(
-        "\nLatency: median wall time of the whole batch, all precisions of a network in turns in "
-        "one run.\nGain: latency of the first precision over this one, with its 95 % interval. "
-        "Top-1 change: points,\nby McNemar's test. Achieved: nodes that compute in what was asked "
-        "for; kept: left out on purpose."
+        "\nIn brackets: 95 % intervals. Latency: median wall time of the whole batch, all "
+        "precisions of a\nnetwork in turns in one run. Gain: latency of the first precision over "
+        "this one. Top-1 change:\npoints, by McNemar's test. Achieved: nodes that compute in what "
+        "was asked for; wider, replaced: in\nanother type; kept: left out on purpose."
     )
     by = dict.fromkeys(one.measured_by for one in found.configurations if not one.failed)
     if by:
@@ -55,3 +56,4 @@ def _footnotes(found: Study) -> None:
     for one in found.configurations:
         if one.failed:
             common.note(f"{shown(one.model)}, {shown(one.variant)}: {one.failed}")
+    note_departures(found)

@@ -10,6 +10,7 @@ from workbench.cache import Cache
 from workbench.cli import common, sources
 from workbench.partitioning import Exclusion
 from workbench.study import Design, Study
+from workbench.text import shown
 
 JOURNAL = "journal.jsonl"
 
@@ -30,6 +31,7 @@ def run(given: argparse.Namespace) -> int:
         accuracy_samples=given.limit,
         precisions=sources.precisions(given.precisions),
         method=given.method,
+        strict=given.strict,
     )
     found = measured(subjects, design, given.out, fresh=given.fresh)
     finish(found, given.out, given.format)
@@ -56,3 +58,14 @@ def finish(found: Study, out: Path, suffix: str) -> None:
     files = [found.save(out / f"study.{suffix}"), *plot.save_figures(found, out)]
     print("\nwritten:")
     print("\n".join(f"  {path}" for path in files))
+    note_departures(found)
+
+
+def note_departures(found: Study) -> None:
+    """Say which configurations compute in another precision than asked for."""
+    for one in found.configurations:
+        if one.departs and not one.failed:
+            common.note(
+                f"{shown(one.model)}, {shown(one.variant)}: does not compute in what was asked for "
+                f"({one.achieved}); --strict makes that an error"
+            )

@@ -1,8 +1,8 @@
 """Precisions side by side: one row for each network, as quantization tables in papers are.
 
-Accuracy and latency of each precision stand beside those of the first one. A gain has the interval
-of the ratio from one run; where it holds 1 the table says ``no difference``, and so it does for an
-accuracy whose difference McNemar's test does not find.
+Accuracy and latency of each precision stand beside those of the first one. Top-1 has its 95 %
+interval behind it, a gain that of the ratio from one run; where it holds 1 the table says ``no
+difference``, and so it does for an accuracy whose difference McNemar's test does not find.
 """
 
 from __future__ import annotations
@@ -121,7 +121,10 @@ def _against(one: Beside | None) -> Iterator[str]:
 def _accuracy(one: Beside | None) -> str:
     if one is None or one.accuracy is None:
         return _NOTHING
-    return " / ".join(f"{100 * one.accuracy.top(k).value:.2f}" for k in sorted(one.accuracy.hits))
+    first, *others = (one.accuracy.top(k) for k in sorted(one.accuracy.hits))
+    low, high = first.interval
+    top1 = f"{100 * first.value:.2f} ({100 * low:.1f}–{100 * high:.1f})"
+    return " / ".join([top1, *(f"{100 * share.value:.2f}" for share in others)])
 
 
 def _milliseconds(one: Beside | None) -> str:

@@ -23,7 +23,7 @@ from workbench.partitioning import Capability, Exclusion, Partition, Plan, Subgr
 from workbench.precision import uses_tf32
 from workbench.progress import Cancel, Progress
 from workbench.study.design import Design, Subject, Variant
-from workbench.study.precisions import Networks, Typed, shares
+from workbench.study.precisions import Networks, Typed, verdict
 from workbench.study.results import Configuration
 from workbench.text import shown
 
@@ -98,7 +98,7 @@ class Group:
         seconds = time.perf_counter() - begun
         facts = self._partition_facts(variant, divided, getattr(engine, "partition", None), typed)
         if typed is not None:
-            facts |= shares(engine, typed, self.model.graph, self._inside(variant))
+            facts |= verdict(engine, typed, self.model.graph, self._inside(variant))
         return self._described(variant, facts, seconds), engine
 
     def _shaped(self, typed: Typed | None) -> Model:

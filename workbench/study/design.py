@@ -97,6 +97,8 @@ class Design:
     they are. Empty: networks are run as they are. Kept as plans."""
     method: str = "entropy"
     """Rule that makes ranges of calibration data, for INT8."""
+    strict: bool = False
+    """Whether a configuration fails of which nodes compute in another precision than asked for."""
     reference: str = "reference"
     """Backend whose outputs count as right."""
     deviation_samples: int = 16
@@ -176,10 +178,11 @@ class Design:
         found["wholes"] = [whole.label for whole in self.all_wholes]
         found["exclude"] = repr(self.exclude)
         # Journals of designs without precisions stay those of the same design.
-        del found["precisions"], found["method"]
+        del found["precisions"], found["method"], found["strict"]
         if self.plans:
             found |= {"precisions": [p.to_json() for p in self.plans.values()]}
             found |= {"method": self.method}
+            found |= {"strict": True} if self.strict else {}
         return {k: list(v) if isinstance(v, tuple) else v for k, v in found.items()}
 
 

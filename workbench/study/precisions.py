@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from workbench.backends.base import Engine
 from workbench.calibrate import check as check_table
@@ -104,8 +105,9 @@ def check(subject: Subject, design: Design) -> None:
         check_table(subject.calibration, subject.model)
 
 
-def shares(engine: Engine, typed: Typed, graph: Graph, inside: Iterable[str]) -> dict[str, float]:
-    """What became of the precision asked for, as shares of the nodes `inside` that run.
+def verdict(engine: Engine, typed: Typed, graph: Graph, inside: Iterable[str]) -> dict[str, Any]:
+    """What became of the precision asked for, as fields of a `Configuration`: shares of the nodes
+    `inside` that run, and what departing ones compute in instead.
 
     A node in several layers counts with the worst of them; layers around a product only where
     there is no other. Empty where no layer of the engine says what it computes in.
@@ -129,7 +131,15 @@ def shares(engine: Engine, typed: Typed, graph: Graph, inside: Iterable[str]) ->
         "kept": (Outcome.KEPT,),
         "around": (Outcome.AROUND,),
     }
+    instead = {
+        layer.achieved.value
+        for layer in audit.layers
+        if layer.silent and layer.achieved and among.intersection(layer.origin)
+    }
     return {
-        name: sum(outcome in members for outcome in outcomes) / len(outcomes)
-        for name, members in groups.items()
+        "instead": ", ".join(sorted(instead)),
+        **{
+            name: sum(outcome in members for outcome in outcomes) / len(outcomes)
+            for name, members in groups.items()
+        },
     }

@@ -75,6 +75,8 @@ class Configuration:
     """Share that the transform left in another precision, for a reason."""
     around: float | None = None
     """Share that other layers do around a product, in float: scales, casts, activations."""
+    instead: str = ""
+    """What those wider or replaced compute in: ``fp32``."""
     failed: str = ""
     """Why it could not be measured; empty if it could."""
 
@@ -90,7 +92,9 @@ class Configuration:
 
     @property
     def achieved(self) -> str:
-        """What became of the precision asked for, in words: ``met 96 %, kept 4 %``."""
+        """What became of the precision asked for, in words: ``met 96 %, kept 4 %``, ``met 0 %,
+        wider 100 %, in fp32``.
+        """
         names = ("met", "wider", "replaced", "kept", "around")
         shares: dict[str, float] = {name: getattr(self, name) or 0.0 for name in names}
         if self.met is None:
@@ -98,7 +102,13 @@ class Configuration:
         told = {name: share for name, share in shares.items() if share or name == "met"}
         left = 1 - sum(told.values())
         told |= {"unknown": left} if left > 1e-9 else {}
-        return ", ".join(f"{name} {100 * share:.0f} %" for name, share in told.items())
+        words = [f"{name} {100 * share:.0f} %" for name, share in told.items()]
+        return ", ".join([*words, f"in {self.instead}"] if self.instead else words)
+
+    @property
+    def departs(self) -> bool:
+        """Whether nodes compute in another precision than asked for, without being left out."""
+        return bool(self.wider or self.replaced)
 
     @property
     def measured_by(self) -> str:

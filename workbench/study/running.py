@@ -8,13 +8,15 @@ as soon as it is finished.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from workbench import backends
 from workbench.backends.base import Session
 from workbench.cache import Cache
+from workbench.errors import BuildError, MissingDependencyError
 from workbench.measure import latency
 from workbench.progress import Cancel, Event, Progress, silent
 from workbench.study.building import FAILURES, Group
@@ -71,6 +73,7 @@ def run(
     }
     for subject in subjects:
         check(subject, design)
+    _refuse_unknown(design)
     path = Path(journal) if journal is not None else None
     if path and fresh:
         path.unlink(missing_ok=True)
@@ -83,6 +86,13 @@ def run(
                     group = Group(networks, batch, cache)
                     _measure(group, kept)
         return kept.study()
+
+
+def _refuse_unknown(design: Design) -> None:
+    """Refuse names of backends that there are not; those not installed fail when they are built."""
+    for name in {design.native, *design.backends, *(whole.backend for whole in design.all_wholes)}:
+        with suppress(MissingDependencyError):
+            backends.get(name)
 
 
 def _baseline(design: Design) -> str:
@@ -159,12 +169,19 @@ def _one(bench: _Bench, variant: Variant) -> None:
             same = replace(group.configuration(variant), **_copied(twin))
             kept.add({"configuration": asdict(same), "measurements": []})
         return
+    configuration = None
     try:
         configuration, engine = group.built(variant)
+        if group.design.strict and configuration.departs:
+            raise BuildError(
+                f"strict: asked for {configuration.precision}, achieved: {configuration.achieved}; "
+                f"ask for what {configuration.backend} has here, or measure it without strict"
+            )
         session = bench.stack.enter_context(engine.session())
         found = [] if early else judged(group, configuration, session, bench.reference)
     except FAILURES as error:
-        failed = group.configuration(variant, failed=shown(error, 2000))
+        known = configuration or group.configuration(variant)
+        failed = replace(known, failed=shown(error, 2000))
         kept.add({"configuration": asdict(failed), "measurements": []})
         return
     if early is None:
@@ -178,7 +195,7 @@ def _one(bench: _Bench, variant: Variant) -> None:
 def _copied(twin: Configuration) -> dict[str, Any]:
     """What a configuration has from the one it is the same as: engines may have failed to build."""
     names = ("engines", "engine_nodes", "native_nodes", "build_failures", "build_seconds",
-             "met", "wider", "replaced", "kept", "around")  # fmt: skip
+             "met", "wider", "replaced", "kept", "around", "instead")  # fmt: skip
     return {"same_as": twin.variant} | {name: getattr(twin, name) for name in names}
 
 

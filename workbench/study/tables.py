@@ -29,7 +29,7 @@ COLUMNS: Mapping[str, type] = {
     "output": str, "deviation": str, "snr_db": float, "relative_l2": float, "relative_max": float,
     "cosine": float, "top1_agreement": float, "nonfinite": int, "deviation_samples": int,
     "reference": str, "precision": str, "achieved": str, "met": float, "wider": float,
-    "replaced": float, "kept": float, "around": float,
+    "replaced": float, "kept": float, "around": float, "instead": str,
 }  # fmt: skip
 """Column -> type. Times are seconds a run of the whole batch, shares lie between 0 and 1.
 
@@ -52,7 +52,8 @@ def _row(study: Study, one: Configuration) -> dict[str, Any]:
         "replaced", "kept", "around",
     ):  # fmt: skip
         row[name] = getattr(one, name)
-    row["precision"], row["achieved"] = one.precision or None, one.achieved or None
+    for name in ("precision", "achieved", "instead"):
+        row[name] = getattr(one, name) or None
     row["threads"], row["capability"] = study.environment.threads, one.source
     latency = study.latency(one)
     if latency:
@@ -219,8 +220,9 @@ def _deviation(row: Mapping[str, Any]) -> str:
 def _achieved(row: Mapping[str, Any]) -> str:
     if row["met"] is None:
         return NOTHING
-    others = (f"{name} {_percent(row[name], 0)}" for name in ("wider", "replaced") if row[name])
-    return ", ".join([_percent(row["met"], 0), *others])
+    others = [f"{name} {_percent(row[name], 0)}" for name in ("wider", "replaced") if row[name]]
+    words = ", ".join([_percent(row["met"], 0), *others])
+    return f"{words}: {row['instead']}" if row["instead"] else words
 
 
 def _nodes(row: Mapping[str, Any]) -> str:

@@ -18,6 +18,7 @@ from workbench.calibrate.checking import check
 from workbench.calibrate.formats import lines, ort
 from workbench.calibrate.formats.ort import ZERO
 from workbench.calibrate.formats.qdq import from_quantized
+from workbench.calibrate.formats.signs import signed
 from workbench.errors import DataError
 from workbench.model import Model
 from workbench.ranges import FORMAT, CalibrationTable
@@ -40,7 +41,8 @@ def read(
     Args:
         path: the file.
         model: the network it should be for; then a table of another network, and one with tensors
-            that the network has not, is refused.
+            that the network has not, is refused. It also tells which ranges begin at 0, which
+            TensorRT's file does not.
         leave_out: skip entries that no scale can be made of (zero, negative, no number) instead of
             refusing the file, and with `model` also those of tensors that it has not.
 
@@ -62,7 +64,7 @@ def read(
         check(table, model)
     except DataError as error:
         raise DataError(f"{where}: {error}") from error
-    return table
+    return signed(table, model) if table.details.get("format") == "tensorrt" else table
 
 
 def _text(file: Path, where: str) -> str:
