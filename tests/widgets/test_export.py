@@ -15,6 +15,7 @@ from workbench.layout import engine_in_use
 from workbench.layout.engines import drawn
 from workbench.widgets.export import dot_text, figure_html, save, svg_text
 from workbench.widgets.export_page import html_text
+from workbench.widgets.export_part import Part
 from workbench.widgets.scene import Subject, left_groups, scene_of
 
 
@@ -81,11 +82,34 @@ def test_svg_shows_every_box_once_and_wraps_tall_pictures():
     assert 0.6 < wide / high < 3
 
 
-def test_a_very_large_picture_is_cut_off_and_says_so():
+def _titles(text):
+    return text.count('font-size="12.5"')
+
+
+def test_everything_is_drawn_unless_a_part_is_asked_for():
     graph = cases.chain_with_branches(300)
-    text = svg_text(scene_of(Subject(graph, None, cases.divided(graph))))
-    assert "first 400 boxes" in text
+    one = scene_of(Subject(graph, None, cases.divided(graph)))
+    boxes = [len(pane.items) for pane in (one.left, one.right)]
+    assert boxes[0] > 1200
+    assert _titles(svg_text(one)) == sum(boxes)
+    text = svg_text(one, part=Part(most=400, hint="ask"))
+    assert _titles(text) == 400 + min(400, boxes[1])
+    assert f"first 400 of {boxes[0]:,} boxes; ask" in text
     assert len(text) < 600_000
+
+
+def test_a_part_holds_what_is_around_some_nodes():
+    graph = cases.chain_with_branches(300)
+    one = scene_of(Subject(graph, None, cases.divided(graph)))
+    place = graph.position["block150/n600"]
+    text = svg_text(one, part=Part(near=[place], steps=2))
+    assert "up to 2 edges away" in text
+    assert ">block150/n600<" in text
+    assert _titles(text) < 20
+    nearest = svg_text(one, part=Part(near=[place], most=30))
+    assert ">block150/n600<" in nearest
+    assert "30 of 1,202 boxes around the selection" in nearest
+    assert _titles(nearest) == 60
 
 
 def test_the_page_has_the_same_elements_whatever_the_names():

@@ -11,6 +11,7 @@ from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
 from workbench.text import listed, shown
+from workbench.widgets.export_part import WHOLE, Part
 from workbench.widgets.export_sheet import Label, Rect, Shape, sheet_of
 from workbench.widgets.scene import Scene, summary
 from workbench.widgets.scene_pane import Pane, path_text
@@ -20,15 +21,15 @@ FORMATS = (".svg", ".png", ".pdf", ".dot", ".html")
 _FONT = "Helvetica, Arial, 'Liberation Sans', sans-serif"
 
 
-def svg_text(scene: Scene, overlay: str = "partition", *, theme: str = "light") -> str:
+def svg_text(
+    scene: Scene, overlay: str = "partition", *, theme: str = "light", part: Part = WHOLE
+) -> str:
     """Both pictures side by side as SVG: no scripts, no style sheet, no other file.
-
-    Pictures of more than 400 boxes are cut off after these, and the drawing says so.
 
     Raises:
         ValueError: no overlay of this name.
     """
-    sheet = sheet_of(scene, overlay, theme)
+    sheet = sheet_of(scene, overlay, theme, part)
     wide, high = round(sheet.width), round(sheet.height)
     title = f"Graph {shown(scene.subject.original.name, 80)}: {summary(scene)}"
     shapes = "".join(_svg(shape) for shape in sheet.shapes)
@@ -85,6 +86,7 @@ def save(
     overlay: str = "partition",
     theme: str = "light",
     side: str = "left",
+    part: Part = WHOLE,
 ) -> Path:
     """Write the scene in the format of the file's name: ``.svg``, ``.png``, ``.pdf``, ``.dot``.
 
@@ -93,7 +95,8 @@ def save(
         path: where to.
         overlay: what the colours show; DOT has none.
         theme: ``light`` or ``dark``.
-        side: which picture a DOT file holds, ``left`` or ``right``.
+        side: which picture a DOT file holds, ``left`` or ``right``; always the whole of it.
+        part: which boxes SVG, PNG and PDF hold.
 
     Raises:
         ValueError: another ending, or no overlay of this name.
@@ -101,13 +104,13 @@ def save(
     path = Path(path)
     ending = path.suffix.lower()
     if ending == ".svg":
-        path.write_text(svg_text(scene, overlay, theme=theme), "utf-8")
+        path.write_text(svg_text(scene, overlay, theme=theme, part=part), "utf-8")
     elif ending == ".dot":
         path.write_text(dot_text(scene.left if side == "left" else scene.right), "utf-8")
     elif ending in (".png", ".pdf"):
         from workbench.widgets.export_raster import write_figure
 
-        write_figure(sheet_of(scene, overlay, theme), path)
+        write_figure(sheet_of(scene, overlay, theme, part), path)
     else:
         raise ValueError(
             f"cannot write {shown(path.name)}: its ending must be one of {listed(FORMATS)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from pathlib import Path as File
 from typing import TYPE_CHECKING
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 _DPI = 144
 _LONGEST = 30_000
 """Pixels of the longest side of a PNG; larger ones are made with fewer dots an inch."""
+
+_PIXELS = 100_000_000
+"""Of a PNG at most: half a gigabyte while it is drawn."""
 
 
 def write_figure(sheet: Sheet, path: File) -> None:
@@ -32,7 +36,11 @@ def write_figure(sheet: Sheet, path: File) -> None:
             _label(axes, shape, order)
         else:
             _curve(axes, shape, order)
-    dots = min(_DPI, _LONGEST * 72 / max(sheet.width, sheet.height))
+    dots = min(
+        _DPI,
+        _LONGEST * 72 / max(sheet.width, sheet.height),
+        72 * math.sqrt(_PIXELS / (sheet.width * sheet.height)),
+    )
     with warnings.catch_warnings():
         # A name may hold characters the font lacks; they become boxes, which is all one can do.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")

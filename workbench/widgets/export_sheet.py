@@ -1,7 +1,7 @@
 """A scene as plain shapes on one sheet: what SVG, PNG and PDF have in common.
 
 Tall pictures are wrapped into columns that are read like those of a newspaper; a break never goes
-through a box. A picture of very many boxes is cut off and says so.
+through a box. A sheet that holds only a part of a picture says so.
 """
 
 from __future__ import annotations
@@ -12,14 +12,13 @@ from dataclasses import dataclass, field
 
 from workbench.layout import Route
 from workbench.text import shown
+from workbench.widgets.export_part import WHOLE, Part
 from workbench.widgets.scene import Scene, painted
 from workbench.widgets.scene_overlay import Painted, engine_colors
 from workbench.widgets.scene_palette import DARK, LIGHT, Paint
 from workbench.widgets.scene_pane import TEXT, TITLE, Pane
 from workbench.widgets.scene_text import width_of
 
-MOST = 400
-"""Boxes of one picture that are drawn."""
 ASPECT = 1.35
 """Width by height that columns aim at."""
 _MARGIN, _GAP, _HEAD = 16.0, 26.0, 34.0
@@ -89,8 +88,16 @@ class _Column:
     right: float
 
 
-def sheet_of(scene: Scene, overlay: str = "partition", theme: str = "light") -> Sheet:
+def sheet_of(
+    scene: Scene, overlay: str = "partition", theme: str = "light", part: Part = WHOLE
+) -> Sheet:
     """Both pictures and the legend on one sheet; one picture where nothing was made of the graph.
+
+    Args:
+        scene: what is drawn.
+        overlay: what the colours show.
+        theme: ``light`` or ``dark``.
+        part: which boxes.
 
     Raises:
         ValueError: no overlay of this name.
@@ -101,14 +108,16 @@ def sheet_of(scene: Scene, overlay: str = "partition", theme: str = "light") -> 
     sheet = Sheet(0, 0, "#17191b" if theme == "dark" else "#ffffff")
     alone = scene.subject.derived is None and scene.subject.partition is None
     panes = (scene.left, scene.right)[: 1 if alone else 2]
-    tall = _column_height(panes)
+    parts = [part.of(pane) for pane in panes]
+    tall = _column_height(panes, [len(chosen) for chosen, _ in parts])
     x = _MARGIN
-    for title, pane, look in zip(("Original: ", "Fused"), panes, looks, strict=False):
-        columns, cut_off = _columns(pane, tall)
+    rows = zip(("Original: ", "Fused"), panes, looks, parts, strict=False)
+    for title, pane, look, (chosen, left_out) in rows:
+        columns = _columns(pane, tall, chosen)
         name = shown(scene.subject.original.name, 60)
         note = (name if alone else title + name) if pane is scene.left else title
-        if cut_off:
-            note += f" (first {len([i for c in columns for i in c.items]):,} boxes)"
+        if left_out:
+            note += f" ({left_out})"
         sheet.shapes.append(Label(x, _MARGIN + 12, note, 13, ink, bold=True, middle=False))
         start = x
         for column in columns:
@@ -123,25 +132,22 @@ def sheet_of(scene: Scene, overlay: str = "partition", theme: str = "light") -> 
     return sheet
 
 
-def _column_height(panes: Sequence[Pane]) -> float:
+def _column_height(panes: Sequence[Pane], drawn: Sequence[int]) -> float:
     """How tall columns are, so that all of them together have about the wished aspect."""
     area = 0.0
-    for pane in panes:
-        tall = pane.placement.height
-        if len(pane.items) > MOST:
-            tall *= MOST / len(pane.items)
+    for pane, count in zip(panes, drawn, strict=True):
+        tall = pane.placement.height * count / max(1, len(pane.items))
         area += (pane.placement.width + _GAP) * (tall + 40)
     return max(420.0, math.sqrt(area / ASPECT))
 
 
-def _columns(pane: Pane, tall: float) -> tuple[list[_Column], bool]:
+def _columns(pane: Pane, tall: float, chosen: Sequence[int]) -> list[_Column]:
     boxes = zip(pane.placement.centers, pane.sizes, strict=True)
     spans = [(y - h / 2, y + h / 2, x - w / 2, x + w / 2) for (x, y), (w, h) in boxes]
-    order = sorted(range(len(spans)), key=lambda i: spans[i][0])
     columns: list[_Column] = []
     held: list[int] = []
     low = 0.0
-    for i in order[:MOST]:
+    for i in sorted(chosen, key=lambda i: spans[i][0]):
         top = spans[held[0]][0] if held else spans[i][0]
         # A break is only where no box reaches across.
         if held and spans[i][0] > low and spans[i][1] - top > tall:
@@ -151,7 +157,7 @@ def _columns(pane: Pane, tall: float) -> tuple[list[_Column], bool]:
         low = max(low, spans[i][1]) if len(held) > 1 else spans[i][1]
     if held:
         columns.append(_column(held, spans))
-    return columns or [_Column(0, 20, (), 0, 60)], len(order) > MOST
+    return columns or [_Column(0, 20, (), 0, 60)]
 
 
 def _column(held: Sequence[int], spans: Sequence[tuple[float, float, float, float]]) -> _Column:

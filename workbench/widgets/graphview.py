@@ -12,7 +12,7 @@ import json
 import os
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from workbench.progress import Cancel
 from workbench.text import listed, plural, shown
 from workbench.widgets import export
 from workbench.widgets.export_page import html_text
+from workbench.widgets.export_part import WHOLE, Part
 from workbench.widgets.frontend import script, styles
 from workbench.widgets.hearing import hear
 from workbench.widgets.scene import (
@@ -45,6 +46,9 @@ from workbench.widgets.twin import Twins
 
 LARGE = 8_000
 """From this many nodes on a scene is made on a thread of its own."""
+
+PAGE = 400
+"""Boxes of one picture in the static picture that a notebook keeps."""
 
 _SAME: Any = object()
 
@@ -204,28 +208,45 @@ class GraphView(anywidget.AnyWidget):
         super().close()
 
     def static_svg(self, *, theme: str = "light") -> str:
-        """Both pictures as one SVG without scripts, as far as they fit a page; see `export`."""
-        return export.svg_text(self.scene, self.overlay, theme=theme)
+        """Both pictures as one SVG without scripts, for a page: at most `PAGE` boxes of each.
+
+        These are the nearest to the selection, else the first ones; the drawing says so. `save`
+        writes all of them.
+        """
+        part = Part(near=self._marked, most=PAGE, hint='view.save("graph.svg") has all')
+        return export.svg_text(self.scene, self.overlay, theme=theme, part=part)
 
     def to_html(self, *, title: str | None = None) -> str:
         """One stand-alone interactive page: no kernel, no request, no other file."""
         return html_text(self._subject, self._blocks, overlay=self.overlay, title=title)
 
-    def save(self, path: str | os.PathLike[str], *, side: str = "left") -> Path:
-        """Write what is shown, by the ending: ``.svg .png .pdf .dot .html``.
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        side: str = "left",
+        near: Iterable[str] = (),
+        steps: int = 3,
+    ) -> Path:
+        """Write what is shown, every box of it, by the ending: ``.svg .png .pdf .dot .html``.
 
         Args:
             path: where to.
             side: which picture a DOT file holds, ``left`` or ``right``.
+            near: names of original nodes; SVG, PNG and PDF then hold only what is around them.
+            steps: how many edges around.
 
         Raises:
+            GraphError: `near` names a node that is not there.
             ValueError: another ending.
         """
         path = Path(path)
         if path.suffix.lower() == ".html":
             path.write_text(self.to_html(), "utf-8")
             return path
-        return export.save(self.scene, path, overlay=self.overlay, side=side)
+        places = [self.original.position[self.original.node(name).name] for name in near]
+        part = Part(near=places, steps=steps) if places else WHOLE
+        return export.save(self.scene, path, overlay=self.overlay, side=side, part=part)
 
     # --- scenes ------------------------------------------------------------------------------
 

@@ -158,6 +158,7 @@ class GraphViewer {
       if (this.picked && this.picked.pane === pane) this.picked = null;
       for (const key of this.details.keys()) if (key.startsWith(side)) this.details.delete(key);
     }
+    this.onePicture(!paint.layers && !paint.choices.some(([name]) => name === "reason"));
     this.root.classList.toggle("divided", paint.engines.length > 0);
     this.menus();
     this.legend.show(paint);
@@ -171,6 +172,13 @@ class GraphViewer {
     this.root.dataset.ms = Math.round(performance.now() - started);
     model.set("rendered", model.get("_rev"));
     model.save_changes();
+  }
+
+  // Of a network that nothing was made of there is only the original to see.
+  onePicture(alone) {
+    if (alone === this.alone) return;
+    this.alone = alone;
+    this.shows.value = this.root.dataset.shows = alone ? "left" : "both";
   }
 
   menus() {
