@@ -24,6 +24,7 @@ def run(given: argparse.Namespace) -> int:
     if given.shape:
         model = common.fixed(model, given.batch, given.shape)
     data = sources.require(sources.data(given.data, given, "calibration"), given.model)
+    sources.refuse_misfit(data, model)
     with common.progress_bar() as progress:
         found = calibrate.collect(
             model,

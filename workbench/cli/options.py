@@ -191,6 +191,7 @@ def data(command: Parser) -> None:
     group.add_argument("--list-file", default="val_list.txt", help="lines of `path label`")
     group.add_argument("--resize", type=count, help="shorter side in pixels (256)")
     group.add_argument("--crop", type=count, help="centre crop in pixels (224)")
+    group.add_argument("--channels", choices=("RGB", "BGR", "L"), help="L is grey (RGB)")
     group.add_argument("--mean", type=words, help="one number for each channel")
     group.add_argument("--std", type=words, help="one number for each channel")
     group.add_argument("--scale", type=float, help="factor on pixel values (1/255)")

@@ -37,6 +37,8 @@ def subject(name: str, given: argparse.Namespace) -> Subject:
     if in_zoo:
         weights = "trained" if zoo.info(name).trained else "random"
     found = data(given.data, given)
+    if found is not None:
+        refuse_misfit(found, model)
     calibration = None
     if _needs_ranges(given.precisions):
         calibration = calibration_of(model, found, given)
@@ -104,6 +106,26 @@ def _needs_ranges(names: tuple[str, ...]) -> bool:
     return Precision.INT8 in asked
 
 
+def refuse_misfit(found: LabelledData, model: Model) -> None:
+    """Refuse pictures of another shape than a network's one input, and say how to change them.
+
+    Raises:
+        DataError: names both shapes.
+    """
+    first, *others = model.graph.inputs
+    if others or not first.shape:
+        return
+    given = next(found.batches(1))[0].shape[1:]
+    wanted = first.shape[1:]
+    pairs = zip(wanted, given, strict=False)
+    if len(given) == len(wanted) and all(a == b for a, b in pairs if isinstance(a, int)):
+        return
+    raise DataError(
+        f"{shown(model.name)}: input {shown(first.name)} takes pictures of shape "
+        f"{shown(tuple(wanted))}, those given come as {given}; set --resize, --crop and --channels"
+    )
+
+
 def require(found: LabelledData | None, model: str) -> LabelledData:
     """The data, which a command cannot do without.
 
@@ -124,6 +146,11 @@ def _changes(given: argparse.Namespace) -> Changes:
         changes["size"] = given.resize
     if given.crop:
         changes["crop"] = given.crop
+    if given.channels:
+        changes["channels"] = given.channels
+    if given.channels == "L":
+        # ImageNet's are numbers for three channels.
+        changes["mean"], changes["std"] = 0.0, 1.0
     if given.scale is not None:
         changes["scale"] = given.scale
     if given.mean is not None:
