@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 from workbench import scratch
@@ -17,7 +15,6 @@ from workbench.cache import Cache, key_of
 from workbench.errors import (
     BuildError,
     CancelledError,
-    ModelError,
     WorkbenchError,
     WorkerDiedError,
     WorkerTimeoutError,
@@ -27,11 +24,11 @@ from workbench.hybrid.parts import PLAN, Part, PlannedEngine
 from workbench.hybrid.recipe import Recipe
 from workbench.hybrid.record import graph_of
 from workbench.model import Model
+from workbench.model.saving import write_apart
 from workbench.progress import Cancel, Event, Progress
 from workbench.text import shown
 from workbench.worker import Worker
 
-_POLL_SECONDS = 0.05
 RECORD = "record"
 """Name of the blob that says what came out of a build, as JSON."""
 
@@ -116,29 +113,13 @@ class Workshop:
 
 
 def _hand_over(model: Model, path: Path, cancel: Cancel | None) -> None:
-    """Write a model for the worker, on a thread: half a gigabyte takes longer than a cancel may.
+    """Write a model for the worker.
 
     Raises:
-        CancelledError: `cancel` was set; the thread ends by itself.
+        CancelledError: `cancel` was set.
         OSError: the disk refuses.
     """
-    written: Future[None] = Future()
-    Thread(target=_write, args=(model, path, written), daemon=True).start()
-    while cancel is not None and not wait([written], _POLL_SECONDS).done:
-        cancel.check()
-    written.result()
-
-
-def _write(model: Model, path: Path, written: Future[None]) -> None:
-    """Unlike `Model.save` it need not survive a power cut."""
-    try:
-        try:
-            path.write_bytes(model.serialize())
-        except ModelError:  # over 2 GB
-            model.save(path)
-        written.set_result(None)
-    except BaseException as error:
-        written.set_exception(error)
+    write_apart(model, path, cancel.check if cancel is not None else lambda: None)
 
 
 def _finished(recipe: Recipe, blobs: Mapping[str, bytes], begun: float, *, cached: bool) -> Part:

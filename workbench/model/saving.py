@@ -7,7 +7,8 @@ import filecmp
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from io import FileIO
 from pathlib import Path
 from typing import IO
 
@@ -62,11 +63,52 @@ def _outside(model: Model, path: Path) -> onnx.ModelProto:
             for at in range(0, len(view), _CHUNK):
                 file.write(view[at : at + _CHUNK])
     for tensor in tensors:
-        offset, length = places[mark_of(tensor) or ""]
-        tensor.ClearField("external_data")
-        for key, value in (("location", data.name), ("offset", offset), ("length", length)):
-            tensor.external_data.add(key=key, value=str(value))
+        _point(tensor, data.name, *places[mark_of(tensor) or ""])
     return proto
+
+
+def _point(tensor: onnx.TensorProto, file: str, offset: int, length: int) -> None:
+    tensor.ClearField("external_data")
+    for key, value in (("location", file), ("offset", offset), ("length", length)):
+        tensor.external_data.add(key=key, value=str(value))
+
+
+def write_apart(model: Model, path: Path, check: Callable[[], None]) -> None:
+    """Write a model with its large weights in a file beside it, for a reader in the same moment.
+
+    Unlike `Model.save` it need not survive a power cut, and it can be stopped on the way.
+
+    Args:
+        model: of any size.
+        path: where to, in a folder of its own.
+        check: called every 16 MB; what it raises comes through.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    proto = onnx.ModelProto()
+    proto.CopyFrom(model._proto)
+    places: dict[str, tuple[int, int]] = {}
+    data = path.with_name(f"{path.stem}.data")
+    with open(data, "xb", buffering=0) as file:
+        for tensor in tensors_in(proto):
+            mark = mark_of(tensor)
+            if mark is not None:
+                if mark not in places:
+                    places[mark] = _appended(file, model._store[mark].view(), check)
+                _point(tensor, data.name, *places[mark])
+    check()
+    path.write_bytes(proto.SerializeToString())
+
+
+def _appended(file: FileIO, view: memoryview, check: Callable[[], None]) -> tuple[int, int]:
+    """Offset and length of a payload put at the end of a file."""
+    offset = file.seek(-(-file.tell() // _ALIGN) * _ALIGN)
+    at = 0
+    while at < len(view):
+        check()
+        at += file.write(view[at : at + _CHUNK])
+    return offset, len(view)
 
 
 def _layout(
