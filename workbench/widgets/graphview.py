@@ -30,6 +30,7 @@ from workbench.widgets.export_page import html_text
 from workbench.widgets.export_part import WHOLE, Part
 from workbench.widgets.frontend import script, styles
 from workbench.widgets.hearing import hear
+from workbench.widgets.making import Making
 from workbench.widgets.scene import (
     Scene,
     Subject,
@@ -132,7 +133,7 @@ class GraphView(anywidget.AnyWidget):
         self._blocks = left_groups(original, fold)
         self._own: tuple[Graph | None, dict[str, Overlay]] | None = None
         self._scene: Scene | None = None
-        self._work: _Work | None = None
+        self._work: Making | None = None
         self._twins = Twins(self._twin_bundle)
         super().__init__(theme=theme, height=height, _twin=f"wb-twin-{uuid.uuid4().hex[:12]}")
         self._names = names_json(original)
@@ -262,8 +263,22 @@ class GraphView(anywidget.AnyWidget):
                     self._publish(self._made(keep, None))
                 return
             self._busy = f"Laying out {plural(len(self._subject.original.nodes), 'node')} …"
-            self._work = _Work(self, keep)
+            self._work = Making(
+                lambda cancel: self._made(keep, cancel), self._arrived, self._failed
+            )
             self._work.start()
+
+    def _arrived(self, scene: Scene, cancel: Cancel) -> None:
+        with self._lock:
+            if not cancel.requested:
+                self._publish(scene)
+
+    def _failed(self, work: Making, error: Exception) -> None:
+        with self._lock:
+            if self._work is work:
+                stopped = isinstance(error, CancelledError)
+                words = "The layout was stopped; the old picture stays."
+                self._busy, self._notice = "", words if stopped else shown(error, 600)
 
     def _made(self, left: Any, cancel: Cancel | None) -> Scene:
         subject = self._subject
@@ -380,30 +395,3 @@ class GraphView(anywidget.AnyWidget):
 
     def _twin_bundle(self) -> dict[str, str]:
         return {"text/html": self.twin_html(), "text/plain": self._paint["summary"]}
-
-
-class _Work(threading.Thread):
-    """The making of one scene off the kernel's main thread."""
-
-    def __init__(self, view: GraphView, left: Any) -> None:
-        super().__init__(name="workbench-layout", daemon=True)
-        self.view, self.left, self.cancel = view, left, Cancel()
-
-    def run(self) -> None:
-        """Make it and send it, unless a newer wish came in between."""
-        view = self.view
-        try:
-            # Half of the time of a large scene would be the collector looking at graphs that stay;
-            # it runs when the scene has been sent.
-            with collector_paused():
-                scene = view._made(self.left, self.cancel)
-                with view._lock:
-                    if not self.cancel.requested:
-                        view._publish(scene)
-        except CancelledError:
-            with view._lock:
-                if view._work is self:
-                    view._busy, view._notice = "", "The layout was stopped; the old picture stays."
-        except Exception as error:
-            # A thread has nobody above it to tell.
-            view._busy, view._notice = "", shown(error, 600)
