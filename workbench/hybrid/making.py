@@ -17,6 +17,7 @@ from workbench.errors import (
     CancelledError,
     WorkbenchError,
     WorkerDiedError,
+    WorkerError,
     WorkerTimeoutError,
 )
 from workbench.hybrid.child import MODEL_FILE, PLAN_FILE, evaluate, make
@@ -50,6 +51,7 @@ class Workshop:
         Raises:
             BuildError: it could not be built; names its first and last node.
             ValueError: the backend refuses the config.
+            WorkerError: no room for the model in the folder for temporary files.
             CancelledError: the work was stopped.
         """
         if self.cancel is not None:
@@ -74,8 +76,8 @@ class Workshop:
         self.progress(Event(f"build {recipe.kind}", f"{recipe.title} with {recipe.backend.name}"))
         keep_plan = recipe.kind == "engine"
         with scratch.folder() as folder:
+            _hand_over(recipe.model, folder / MODEL_FILE, self.cancel)
             try:
-                _hand_over(recipe.model, folder / MODEL_FILE, self.cancel)
                 made = self.worker.call(
                     make,
                     str(folder),
@@ -117,9 +119,16 @@ def _hand_over(model: Model, path: Path, cancel: Cancel | None) -> None:
 
     Raises:
         CancelledError: `cancel` was set.
-        OSError: the disk refuses.
+        WorkerError: the disk refuses.
     """
-    write_apart(model, path, cancel.check if cancel is not None else lambda: None)
+    try:
+        write_apart(model, path, cancel.check if cancel is not None else lambda: None)
+    except OSError as error:
+        raise WorkerError(
+            f"model {shown(model.name)} of {model.weight_bytes} bytes could not be handed to the "
+            f"builder in {shown(path.parent)}: {error.strerror or shown(error)}; make room there, "
+            "or name another folder with TMPDIR"
+        ) from error
 
 
 def _finished(recipe: Recipe, blobs: Mapping[str, bytes], begun: float, *, cached: bool) -> Part:
