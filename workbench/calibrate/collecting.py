@@ -109,6 +109,14 @@ def collect(
     return work.histograms(tallies)
 
 
+def _blamed(run: Run, values: np.ndarray) -> str:
+    """The item whose values are no numbers, or all of the run where rows are not items."""
+    if len(values) != run.count:
+        return run.where
+    bad = [row for row, one in enumerate(values) if not bool((abs(one) < np.inf).all())]
+    return f"item {run.first + bad[0]}"
+
+
 def _fitting(model: Model, watched: Sequence[str]) -> int:
     return max(1, min(_BATCH, BUDGET // max(1, bytes_a_sample(model, watched))))
 
@@ -258,9 +266,9 @@ class Work:
         bad = tallies[name].add(values)
         if bad and self._nonfinite == "error":
             raise DataError(
-                f"{run.where}: tensor {shown(name)} holds {bad} NaN or infinite of {values.size} "
-                "values; look at the model and at this item, or leave such values out with "
-                "nonfinite='leave out'"
+                f"{_blamed(run, values)}: tensor {shown(name)} holds {bad} NaN or infinite of "
+                f"{values.size} values; look at the model and at this item, or leave such "
+                "values out with nonfinite='leave out'"
             )
 
     def histograms(self, tallies: Tallies) -> Histograms:

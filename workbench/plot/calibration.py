@@ -117,7 +117,9 @@ def clips(
             clip, color=_LINES[style], lw=1.6, ls=_DASHES[style],
             label=f"{shown(name, 30)}: {digits(clip)}, {lost_text}",
         )  # fmt: skip
-    ax.legend(loc="upper right", fontsize=8, frameon=True, facecolor="white", edgecolor=PALE)
+    ax.legend(
+        loc="upper right", fontsize=8, frameon=True, facecolor="white", edgecolor=PALE, framealpha=1
+    )
     ax.set_xlabel("magnitude", size=8)
     ax.set_ylabel("share of the values", size=8)
     zeros = f", {100 * found.zeros:.0f} % exactly zero and not drawn" if found.zeros else ""

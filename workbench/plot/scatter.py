@@ -120,8 +120,13 @@ def _limits(
     low = min(p.quality_low for p in points) * scale
     high = max(p.quality_high for p in points) * scale
     margin = max(0.12 * (high - low), 0.5)
-    top = min(high + margin, 100.6) if quality == "top1" else high + margin
+    top = high + margin
+    if quality == "top1":
+        # There is no more than 100 %, but the number above a point needs room.
+        top = max(min(top, 100.6), high + 0.07 * (high - low))
     ax.set_ylim(low - margin, top)
+    if quality == "top1":
+        ax.set_yticks([tick for tick in ax.get_yticks() if low - margin <= tick <= min(top, 100)])
 
 
 def _names(ax: Axes, points: list[TradeoffNumbers], factor: float, scale: float, unit: str) -> None:

@@ -118,7 +118,7 @@ class Journal:
     def _begin(self, plan: StudyPlan, head: Mapping[str, Any]) -> None:
         _lock(self._descriptor, self.path)
         found, used = records(self.path)
-        if not found:
+        if len(found) < 2:  # nothing was measured, so nothing is lost
             os.ftruncate(self._descriptor, 0)
             self.add({"format": FORMAT, "plan": plan.fields, **head})
             return
