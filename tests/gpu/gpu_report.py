@@ -103,5 +103,18 @@ def _about() -> dict[str, Any]:
     if not cuda.why_not():
         about["tensorrt"] = TensorRT().title
         about["cupy"] = cuda.library().__version__
+        about["driver"] = _driver()
         about["gpu at the start"] = asdict(look())
     return about
+
+
+def _driver() -> str:
+    try:
+        import pynvml
+    except ImportError:
+        return "not told, nvidia-ml-py is not installed"
+    pynvml.nvmlInit()
+    try:
+        return str(pynvml.nvmlSystemGetDriverVersion())
+    finally:
+        pynvml.nvmlShutdown()
