@@ -12,10 +12,12 @@ from onnx import TensorProto, helper
 
 from workbench import backends, hybrid, markup, plot, report, study, zoo
 from workbench import model as models
+from workbench.graph import Graph, Node, TensorSpec
 from workbench.partitioning import Exclusion, plan
 from workbench.ranges import CalibrationTable, Range
 from workbench.study import Design, Subject
 from workbench.widgets import display
+from workbench.widgets.display_precision import asked, precision_parts
 from workbench.widgets.hook import TYPES, bundle
 
 HOSTILE = (
@@ -104,6 +106,36 @@ def test_engines_hybrids_and_tables_show():
     assert "engine 0" in parts["text/html"]
     table = CalibrationTable("minmax", {"image": Range(0.0, 1.0)})
     assert "image" in bundle(table)["text/html"]
+
+
+def test_a_hybrid_says_what_was_asked_for_and_what_it_computes_in():
+    pytest.importorskip("openvino")
+    model = zoo.load("digits_inception", batch=1)
+    made = plan(model.graph, backends.get("openvino").capability(model)).at(3)
+    found = bundle(hybrid.build(model, made, "openvino"))
+    assert "all in what the model's types ask for" in found["text/plain"]
+    assert "<th>asked for</th><th>computed in</th>" in found["text/html"]
+
+
+def test_types_of_a_model_ask_for_precisions():
+    half = TensorSpec("h", "float16", (1,))
+    nodes = (
+        Node("q", "QuantizeLinear", inputs=("x",), outputs=("a",)),
+        Node("d", "DequantizeLinear", inputs=("a",), outputs=("b",)),
+        Node("c", "Conv", inputs=("b", "w"), outputs=("y",)),
+        Node("r", "Relu", inputs=("y",), outputs=("h",)),
+    )
+    specs = (TensorSpec("b", "float32", (1,)), TensorSpec("y", "float32", (1,)))
+    graph = Graph("g", (TensorSpec("x", "float32", (1,)),), (half,), nodes, (), specs)
+    assert asked(graph).overlay() == {"q": "fp32", "d": "fp32", "c": "int8", "r": "fp16"}
+    layers = Graph("l", (), (), (
+        Node("one", "Convolution", attributes={"precision": "float32"}, origin=("c",)),
+        Node("two", "Relu", attributes={"precision": "float16"}, origin=("r",)),
+    ))  # fmt: skip
+    words, html = precision_parts(layers, graph)
+    assert words == "2 layers say what they compute in; 1 not in what the model's types ask for"
+    assert html[0].index("one") < html[0].index("two")
+    assert "wider" in html[0]
 
 
 @pytest.mark.slow

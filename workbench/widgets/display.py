@@ -18,6 +18,7 @@ from workbench.ranges import CalibrationTable
 from workbench.study import Study
 from workbench.study.tables import rows as study_rows
 from workbench.text import aligned, plural, shown
+from workbench.widgets.display_precision import precision_parts
 from workbench.widgets.strip import strip
 
 if TYPE_CHECKING:
@@ -123,14 +124,17 @@ def hybrid_bundle(value: Hybrid) -> Bundle:
         for p in value.parts
     ]
     failures = [f"{v.node} is native instead: {v.reason}" for v in value.failures]
+    words, precisions = precision_parts(value.layers(), value.model.graph)
     html = markup.block(
         _title(head),
         markup.picture(strip(value.partition), f"{head}, in execution order"),
         markup.table(header, lines, most=20),
         *[markup.paragraph(text) for text in failures[:10]],
+        *precisions,
     )
+    more = [words] if words else []
     return {
-        "text/plain": "\n".join([_text(head, header, lines), *map(shown, failures)]),
+        "text/plain": "\n".join([_text(head, header, lines), *more, *map(shown, failures)]),
         "text/html": html,
     }
 
@@ -139,7 +143,7 @@ def engine_bundle(value: Engine) -> Bundle:
     """Layers of an engine."""
     layers = value.layers()
     head = f"{value.backend} engine of {plural(len(layers.nodes), 'layer')}"
-    header = ("layer", "kind", "precision", "stands for")
+    header = ("layer", "kind", "computed in", "stands for")
     lines = [
         (n.name, n.op_type, n.attributes.get("precision", ""), _origin(n.origin))
         for n in layers.nodes

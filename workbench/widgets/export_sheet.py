@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from workbench.layout import Route
 from workbench.text import shown
 from workbench.widgets.export_part import WHOLE, Part
-from workbench.widgets.scene import Scene, painted
+from workbench.widgets.scene import Scene, overlay_title, painted
 from workbench.widgets.scene_overlay import Painted, engine_colors
 from workbench.widgets.scene_palette import DARK, LIGHT, Paint
 from workbench.widgets.scene_pane import TEXT, TITLE, Pane
@@ -128,7 +128,8 @@ def sheet_of(
         x += _GAP
     sheet.width = max(x - 2 * _GAP + _MARGIN, 320)
     foot = _MARGIN + _HEAD + sheet.height + 18
-    sheet.height = _legend(sheet, [(paints[e.paint], e.text) for e in legend], foot, ink)
+    rows = [(paints.get(entry.paint), entry.text) for entry in legend]
+    sheet.height = _legend(sheet, f"{overlay_title(scene, overlay)}:", rows, foot, ink)
     return sheet
 
 
@@ -267,13 +268,18 @@ def _box(
         sheet.shapes.append(Label(x + w - wide / 2 + 7, y + 3, badge, 10, ink, bold=True))
 
 
-def _legend(sheet: Sheet, rows: Sequence[tuple[Paint, str]], y: float, ink: str) -> float:
-    x = _MARGIN
+def _legend(
+    sheet: Sheet, title: str, rows: Sequence[tuple[Paint | None, str]], y: float, ink: str
+) -> float:
+    sheet.shapes.append(Label(_MARGIN, y + 10, title, 11, ink, bold=True, middle=False))
+    x = _MARGIN + width_of(title, 11) * 1.1 + 14
     for paint, text in rows:
-        wide = 19 + width_of(text, 11) + 18
+        swatch = 19 if paint else 0
+        wide = swatch + width_of(text, 11) + 18
         if x + wide > sheet.width and x > _MARGIN:
             x, y = _MARGIN, y + 18
-        sheet.shapes.append(Rect(x, y, 14, 11, 3, paint.fill, paint.line))
-        sheet.shapes.append(Label(x + 19, y + 10, text, 11, ink, middle=False))
+        if paint:
+            sheet.shapes.append(Rect(x, y, 14, 11, 3, paint.fill, paint.line))
+        sheet.shapes.append(Label(x + swatch, y + 10, text, 11, ink, middle=False))
         x += wide
     return y + 18 + _MARGIN / 2

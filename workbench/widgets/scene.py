@@ -198,11 +198,10 @@ def look_json(look: Painted, regions: Sequence[int]) -> dict[str, list[Any]]:
 
 def key_json(scene: Scene, overlay: str, legend: Sequence[Entry]) -> dict[str, Any]:
     """What the colours mean, and what else there is to colour by."""
-    title = scene.overlays[overlay].title if overlay in scene.overlays else overlay
     return {
         "overlay": overlay,
-        "title": shown(title, 60),
-        "choices": [[name, _choice_title(scene, name)] for name in scene.choices],
+        "title": overlay_title(scene, overlay),
+        "choices": [[name, overlay_title(scene, name)] for name in scene.choices],
         "classes": list(LIGHT),
         "engines": list(engine_colors(scene.homes)),
         "layers": scene.subject.derived is not None,
@@ -211,7 +210,8 @@ def key_json(scene: Scene, overlay: str, legend: Sequence[Entry]) -> dict[str, A
     }
 
 
-def _choice_title(scene: Scene, name: str) -> str:
+def overlay_title(scene: Scene, name: str) -> str:
+    """What an overlay is called in the menu and the legend; safe to show."""
     if name in scene.overlays:
         return shown(scene.overlays[name].title, 40)
     return {"partition": "Partition", "reason": "Verdict reason"}[name]

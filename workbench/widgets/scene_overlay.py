@@ -92,7 +92,7 @@ class Entry:
     """One line of the legend."""
 
     paint: str
-    """Name in the palette."""
+    """Name in the palette; empty for words about all of it."""
     text: str
     """Safe to show."""
 
@@ -210,6 +210,15 @@ def paint_values(
     wider = _by_origin(overlay, derived) if derived is not None else {}
     found = [_values_of(pane, overlay, original, wider) for pane in panes]
     look, entries = (_word_look if overlay.words else _number_look)(overlay, found)
+    values_of = zip(panes, found, strict=True)
+    if any(
+        item.members and value is None
+        for pane, values in values_of
+        for item, (value, _) in zip(pane.items, values, strict=True)
+    ):
+        entries.append(Entry("none", "no value"))
+    if overlay.note:
+        entries.append(Entry("", f"({shown(overlay.note, 80)})"))
     painted = []
     for pane, values in zip(panes, found, strict=True):
         answers = iter(values)
@@ -286,8 +295,6 @@ def _number_look(overlay: Overlay, found: Sequence[_Found]) -> tuple[_Look, list
     entries = [
         Entry(f"s{i}", f"up to {quantity(limit, overlay.unit)}") for i, limit in enumerate(limits)
     ]
-    if overlay.note:
-        entries.append(Entry("none", shown(overlay.note, 80)))
 
     def look(value: _Value, part: bool) -> tuple[str, str]:
         if not isinstance(value, float):

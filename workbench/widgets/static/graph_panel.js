@@ -25,7 +25,7 @@ class GraphPanel {
       put(this.root, "p", { class: "hint" }, "The kernel is asked for the rest …");
       return;
     }
-    if (data.verdict) this.verdict(data.verdict);
+    if (data.verdict) this.verdict(data.name, data.verdict);
     const facts = put(this.root, "dl", {});
     for (const [label, text] of data.facts) {
       put(facts, "dt", {}, label);
@@ -45,10 +45,28 @@ class GraphPanel {
     add("Neighbourhood", () => this.view.focusNear(pane));
   }
 
-  verdict(verdict) {
+  // Copies the answer as text; where a page may not use the clipboard, it is selected instead.
+  copying(box, name, verdict) {
+    const steps = verdict.witness.map(([step]) => step);
+    const text = `${name}: ${verdict.text}${steps.length ? `\nWitness: ${steps.join(" -> ")}` : ""}`;
+    const button = put(box, "button", { type: "button", class: "copy", title: "Copy this answer" }, "Copy");
+    button.addEventListener("click", async () => {
+      try {
+        await navigator.clipboard.writeText(text);
+        button.textContent = "Copied";
+      } catch {
+        getSelection().selectAllChildren(box);
+        button.textContent = "Selected";
+      }
+      setTimeout(() => (button.textContent = "Copy"), 1500);
+    });
+  }
+
+  verdict(name, verdict) {
     const box = put(this.root, "div", { class: "verdict" });
     put(box, "strong", {}, "Why it is here: ");
     put(box, "span", {}, verdict.text);
+    this.copying(box, name, verdict);
     if (!verdict.witness.length) return;
     put(box, "p", { class: "label" }, "Witness:");
     const path = put(box, "ol", {});
@@ -84,11 +102,11 @@ class GraphLegend {
 
   show(paint) {
     this.root.replaceChildren();
-    put(this.root, "span", { class: "label" }, `${paint.title[0].toUpperCase()}${paint.title.slice(1)}:`);
+    put(this.root, "span", { class: "label" }, `${paint.title}:`);
     for (const [name, text] of paint.legend) {
       const entry = put(this.root, "span", { class: "entry" });
       const swatches = name === "e0" && paint.overlay === "partition" ? this.engines(paint) : [name];
-      for (const one of swatches) put(entry, "i", { class: `swatch c-${one}` });
+      for (const one of name ? swatches : []) put(entry, "i", { class: `swatch c-${one}` });
       put(entry, "span", {}, text);
     }
   }
