@@ -230,3 +230,11 @@ def test_layers_by_time_are_the_longest_first(app: Explorer):
     assert rows[5].name == "43 other layers"
     assert sum(row.share for row in rows) == pytest.approx(1.0)
     assert plot.layer_numbers(graph, {}) == []
+
+
+def test_a_click_on_a_rule_takes_it_away(app: Explorer):
+    before = app.exclusion.kept.children
+    assert [chip.description for chip in before] == ["Concat", "MaxPool"]
+    before[0].click()
+    assert app.state.choices.exclude == Exclusion(op_types=("MaxPool",))
+    assert [chip.description for chip in app.exclusion.kept.children] == ["MaxPool"]

@@ -40,6 +40,7 @@ from workbench.widgets.panels.partition import PartitionPanel
 from workbench.widgets.panels.results import ResultsPanel
 from workbench.widgets.scene_overlay import Overlay
 from workbench.widgets.state import State
+from workbench.widgets.trees import close_all, send_all
 
 PLANNED, LAYERS = "Engines as planned", "Layers as built"
 
@@ -112,7 +113,15 @@ class Explorer:
         hidden = f"<style>.{self._token}{{display:none}}</style>"
         whole = ipw.VBox([ipw.HTML(_style() + hidden), self.desk.widget, self.network.widget, body])
         whole.add_class("workbench-explorer")
+        whole._view_count = 0
+        whole.observe(self._seen, "_view_count")
         return whole
+
+    def _seen(self, _: object) -> None:
+        """A page has begun to show it."""
+        with self.desk.guard(), self.desk.lock:
+            if not self.closed:
+                send_all(self.widget)
 
     def __repr__(self) -> str:
         return f"<Explorer of {shown(self.state.model.name)}{', closed' if self.closed else ''}>"
@@ -137,7 +146,7 @@ class Explorer:
         if self._planning is not None:
             self._planning.cancel.set()
         self.state.close()
-        _close_all(self.widget)
+        close_all(self.widget)
 
     def __enter__(self) -> Explorer:
         return self
@@ -364,12 +373,6 @@ def _cell() -> str:
         parent = shell.kernel.get_parent() if shell is not None else {}  # type: ignore[attr-defined]
         return str(parent.get("metadata", {}).get("cellId", ""))
     return ""
-
-
-def _close_all(widget: Any) -> None:
-    for child in getattr(widget, "children", ()):
-        _close_all(child)
-    widget.close()
 
 
 def _overlays(built: Built | None) -> dict[str, Overlay]:

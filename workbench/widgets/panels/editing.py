@@ -60,7 +60,7 @@ class ExclusionPanel:
         self._shown = Exclusion()
         self.selected = ""
         self.name = ipw.Text(
-            placeholder="operator type, node name or pattern/*",
+            placeholder="operator, node or pattern/*",
             continuous_update=False,
             layout=ipw.Layout(flex="1"),
         )
@@ -123,7 +123,7 @@ class ExclusionPanel:
             description=name[-40:], icon="times", tooltip=f"let {name[-80:]} in again"
         )
         chip.layout.width = "auto"
-        chip.on_click(self.desk.on(partial(self.desk.state.exclude, **rule)))
+        chip.on_click(self.desk.on(partial(self.desk.state.admit, **rule)))
         return chip
 
     def _clear(self, count: int) -> ipw.Button:

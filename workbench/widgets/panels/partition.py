@@ -15,7 +15,7 @@ from workbench.widgets.curve import curve_svg
 from workbench.widgets.desk import UNSET, Desk, titled, wide
 from workbench.widgets.display import amount
 
-AUTOMATIC = "TensorRT parser, or the newest table"
+AUTOMATIC = "TensorRT parser or table"
 OWN = "none: own rules"
 
 
@@ -53,9 +53,9 @@ class PartitionPanel:
         self.slider.add_class("workbench-threshold")
         self.exact = ipw.BoundedIntText(
             value=3, min=1, max=10**9, description="Threshold", style=label,
-            layout=ipw.Layout(width="160px"),
+            layout=ipw.Layout(width="150px"),
         )  # fmt: skip
-        self.advice = ipw.Button(layout=ipw.Layout(width="auto"))
+        self.advice = ipw.Button(layout=ipw.Layout(width="auto", flex="0 0 auto"))
         self.curve = ipw.HTML()
         self.summary = ipw.HTML()
         self.asked = ipw.HTML()
