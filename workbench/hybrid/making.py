@@ -95,7 +95,7 @@ class Workshop:
             except WorkbenchError as error:
                 raise _build_error(recipe, error) from error
             if "refused" in made:
-                raise ValueError(made["refused"])
+                raise ValueError(f"{recipe.title}: {made['refused']}")
             blobs = {RECORD: json.dumps(made).encode()}
             if keep_plan:
                 blobs[PLAN] = (folder / PLAN_FILE).read_bytes()

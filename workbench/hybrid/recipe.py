@@ -10,7 +10,7 @@ from workbench.backends.base import Backend, BuildConfig
 from workbench.hybrid.shapes import CutShapes
 from workbench.model import Model
 from workbench.partitioning import Subgraph
-from workbench.text import shown
+from workbench.text import plural, shown
 
 FORMAT = 1
 """Of what the cache keeps for a part; a change makes every older entry a miss."""
@@ -36,7 +36,7 @@ class Recipe:
         """The part, its size and its first and last node, safe to print."""
         nodes = self.subgraph.nodes
         ends = shown(nodes[0]) if len(nodes) == 1 else f"{shown(nodes[0])} ... {shown(nodes[-1])}"
-        return f"{self.kind} {self.subgraph.index} ({len(nodes)} nodes: {ends})"
+        return f"{self.kind} {self.subgraph.index} ({plural(len(nodes), 'node')}: {ends})"
 
     def fields(self) -> dict[str, Any]:
         """The fields of its key."""

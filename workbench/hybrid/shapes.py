@@ -35,33 +35,52 @@ class CutShapes:
 def cut_shapes(model: Model, tensors: Iterable[str], config: BuildConfig) -> CutShapes:
     """Shapes of these tensors of a model under the profile of a config.
 
+    The profile may name inner tensors at the cuts, too: those whose range does not follow.
+
     Raises:
-        ValueError: the profile names an input the model has not.
+        ValueError: the profile names what is neither an input nor at a cut.
     """
     graph, tensors = model.graph, tuple(tensors)
-    names = [spec.name for spec in graph.inputs]
-    for name in config.shapes:
-        if name not in names:
-            raise ValueError(
-                f"shapes names {shown(name)}{nearest(name, names)}; the inputs of "
-                f"{shown(model.name)} are {listed(names)}"
-            )
+    _refuse_unknown(model, tensors, config)
     fixed = {name: shape for name in tensors if (shape := _extents(graph.spec(name))) is not None}
     if len(fixed) == len(tensors):
         return CutShapes(dict(config.shapes), fixed, frozenset(tensors))
-    best = _inferred(model, _corner(graph, config, "opt"))
-    typical = fixed | _known(best, tensors)
+    best = _known(_inferred(model, _corner(graph, config, "opt", free=1)), tensors)
+    decided = frozenset(fixed | best)
+    given = {name: limits.opt for name, limits in config.shapes.items() if name in tensors}
     ranges = dict(config.shapes)
     if config.shapes:
-        low = _known(_inferred(model, _corner(graph, config, "min")), tensors)
-        high = _known(_inferred(model, _corner(graph, config, "max")), tensors)
-        for name in low.keys() & typical.keys() & high.keys() - fixed.keys() - ranges.keys():
-            ranges[name] = _range(low[name], typical[name], high[name])
-    return CutShapes(ranges, typical, frozenset(typical))
+        low, middle, high = (
+            _known(_inferred(model, _corner(graph, config, end)), tensors)
+            for end in ("min", "opt", "max")
+        )
+        for name in low.keys() & middle.keys() & high.keys() - fixed.keys() - ranges.keys():
+            ranges[name] = _range(low[name], middle[name], high[name])
+    return CutShapes(ranges, given | fixed | best, decided)
 
 
-def _corner(graph: Graph, config: BuildConfig, end: str) -> dict[str, Extents]:
-    """A shape for each dynamic input at one end of the profile; extents without one are 1."""
+def _refuse_unknown(model: Model, tensors: Iterable[str], config: BuildConfig) -> None:
+    names = [spec.name for spec in model.graph.inputs]
+    inner = {name for name in tensors if model.graph.consumers.get(name)}
+    for name in config.shapes:
+        if name not in names and name not in inner:
+            raise ValueError(
+                f"shapes names {shown(name)}{nearest(name, [*names, *sorted(inner)])}; the inputs "
+                f"of {shown(model.name)} are {listed(names)}, and it is at no cut"
+            )
+
+
+def _corner(
+    graph: Graph, config: BuildConfig, end: str, *, free: int | None = None
+) -> dict[str, Extents]:
+    """A shape for each dynamic input at one end of the profile.
+
+    Args:
+        graph: of the model.
+        config: the profile.
+        end: ``min``, ``opt`` or ``max``.
+        free: what an extent without a range is; None leaves out the inputs that have one.
+    """
     symbols: dict[str, int] = {}
     for spec in graph.inputs:
         if spec.name in config.shapes and spec.shape is not None:
@@ -76,9 +95,10 @@ def _corner(graph: Graph, config: BuildConfig, end: str) -> dict[str, Extents]:
         if spec.name in config.shapes:
             shapes[spec.name] = getattr(config.shapes[spec.name], end)
         elif spec.shape is not None and _extents(spec) is None:
-            shapes[spec.name] = tuple(
-                symbols.get(dim, 1) if isinstance(dim, str) else dim for dim in spec.shape
-            )
+            found = [symbols.get(dim, free) if isinstance(dim, str) else dim for dim in spec.shape]
+            known = tuple(extent for extent in found if extent is not None)
+            if len(known) == len(found):
+                shapes[spec.name] = known
     return shapes
 
 
