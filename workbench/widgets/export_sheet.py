@@ -263,9 +263,9 @@ def _box(
     if badge:
         wide = width_of(badge, 10) + 9
         ground = sheet.ground
-        sheet.shapes.append(Rect(x + w - wide + 7, y - 8, wide, 15, 7, ground, paint.line))
+        sheet.shapes.append(Rect(x + w - wide + 7, y - 12, wide, 15, 7, ground, paint.line))
         ink = "#e8eaed" if ground != "#ffffff" else "#1a1c1e"
-        sheet.shapes.append(Label(x + w - wide / 2 + 7, y + 3, badge, 10, ink, bold=True))
+        sheet.shapes.append(Label(x + w - wide / 2 + 7, y - 1, badge, 10, ink, bold=True))
 
 
 def _legend(

@@ -283,6 +283,8 @@ def _word_look(overlay: Overlay, found: Sequence[_Found]) -> tuple[_Look, list[E
         Entry(paints[str(word)], f"{short_name(str(word))} ({count:,})")
         for word, count in counted.most_common(10)
     ]
+    if "mixed" not in counted and any(v == "mixed" for values in found for v, _ in values):
+        entries.append(Entry("mixed", "several in one box"))
 
     def look(value: _Value, part: bool) -> tuple[str, str]:
         return ("none", "") if value is None else (paints[str(value)], short_name(str(value), 12))

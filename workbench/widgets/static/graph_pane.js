@@ -291,8 +291,8 @@ class GraphPane {
     const badge = this.paint().b[i];
     if (!badge) return;
     const wide = 8 + badge.length * 6.2;
-    draw(one, "rect", { class: "badge", x: w - wide + 7, y: -8, width: wide, height: 15, rx: 7 });
-    draw(one, "text", { class: "tag", x: w - wide / 2 + 7, y: 3 }, badge);
+    draw(one, "rect", { class: "badge", x: w - wide + 7, y: -12, width: wide, height: 15, rx: 7 });
+    draw(one, "text", { class: "tag", x: w - wide / 2 + 7, y: -1 }, badge);
   }
 
   dress(one, i) {
