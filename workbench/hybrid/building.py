@@ -76,7 +76,8 @@ def build(
     """
     _check(model, partition)
     maker, outside = _backend(backend), _backend(native)
-    shapes = cut_shapes(model, _cut_tensors(partition), config)
+    read = {name for _, subgraph in _steps(partition) for name in subgraph.inputs}
+    shapes = cut_shapes(model, _cut_tensors(partition), config, read)
     with Worker() as worker:
         job = _Job(
             model, partition, maker, outside, config, shapes,

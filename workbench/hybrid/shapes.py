@@ -8,7 +8,7 @@ must not be bound.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from workbench.backends.base import BuildConfig, ShapeRange
@@ -32,16 +32,23 @@ class CutShapes:
     """Tensors whose shape follows from the shapes of the inputs alone."""
 
 
-def cut_shapes(model: Model, tensors: Iterable[str], config: BuildConfig) -> CutShapes:
+def cut_shapes(
+    model: Model, tensors: Iterable[str], config: BuildConfig, read: Collection[str] = ()
+) -> CutShapes:
     """Shapes of these tensors of a model under the profile of a config.
 
-    The profile may name inner tensors at the cuts, too: those whose range does not follow.
+    Args:
+        model: the whole.
+        tensors: at the border of any part.
+        config: its profile may name, beside the model's inputs, inner tensors that a part reads:
+            those whose range does not follow.
+        read: what parts read.
 
     Raises:
         ValueError: the profile names what is neither an input nor at a cut.
     """
     graph, tensors = model.graph, tuple(tensors)
-    _refuse_unknown(model, tensors, config)
+    _refuse_unknown(model, read, config)
     fixed = {name: shape for name in tensors if (shape := _extents(graph.spec(name))) is not None}
     if len(fixed) == len(tensors):
         return CutShapes(dict(config.shapes), fixed, frozenset(tensors))
@@ -59,14 +66,13 @@ def cut_shapes(model: Model, tensors: Iterable[str], config: BuildConfig) -> Cut
     return CutShapes(ranges, given | fixed | best, decided)
 
 
-def _refuse_unknown(model: Model, tensors: Iterable[str], config: BuildConfig) -> None:
+def _refuse_unknown(model: Model, read: Collection[str], config: BuildConfig) -> None:
     names = [spec.name for spec in model.graph.inputs]
-    inner = {name for name in tensors if model.graph.consumers.get(name)}
     for name in config.shapes:
-        if name not in names and name not in inner:
+        if name not in names and name not in read:
             raise ValueError(
-                f"shapes names {shown(name)}{nearest(name, [*names, *sorted(inner)])}; the inputs "
-                f"of {shown(model.name)} are {listed(names)}, and it is at no cut"
+                f"shapes names {shown(name)}{nearest(name, [*names, *sorted(read)])}; the inputs "
+                f"of {shown(model.name)} are {listed(names)}, and no part reads it from another"
             )
 
 
