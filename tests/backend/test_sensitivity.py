@@ -110,7 +110,7 @@ def test_mixed_precision_restores_accuracy_and_keeps_the_speed(case, data: Label
     model, table, culprit = case
     found = mixed_precision(
         model, table, data, Budget(top1_drop=0.002, snr_db=20), fallbacks=("fp32", "bf16"),
-        seconds=0.5,
+        seconds=0.5, clock="cpu",
     )  # fmt: skip
     reference, full = found.candidates[:2]
     assert full.score.top1 is not None
@@ -123,7 +123,7 @@ def test_mixed_precision_restores_accuracy_and_keeps_the_speed(case, data: Label
     assert found.chosen.excluded == (culprit,)
     assert found.plan.resolve(model.graph)[culprit] in ("fp32", "bf16")
     assert found.speedup > 1
-    assert found.kept > 0.5
+    assert found.kept > 0.7
     text = str(found)
     assert culprit in text
     assert "INT8 everywhere" in text

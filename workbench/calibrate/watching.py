@@ -3,7 +3,7 @@
 A network is run in stages: contiguous runs of nodes in topological order, each a model of its own
 whose outputs are the tensors that are watched there and those that later stages read. Nothing is
 computed twice and weights are in one stage each. Large weights can be lent to a stage as inputs:
-an engine that has them built in keeps two to five copies of its own.
+an engine that has them built in keeps several copies of its own.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import numpy as np
 from workbench.backends.base import Backend, BuildConfig
 from workbench.data import LabelledData
 from workbench.errors import DataError
-from workbench.measure import Latency, compare, latency
+from workbench.measure import Clock, Latency, compare, latency
 from workbench.model import Model
 from workbench.precision import Precision, PrecisionPlan
 from workbench.progress import Cancel, Event, Progress, silent
@@ -160,6 +160,7 @@ def mixed_precision(
     form: Form | str = Form.TENSORRT,
     batch: int = 32,
     seconds: float = 1.0,
+    clock: Clock = "wall",
     config: BuildConfig = BuildConfig(),
     progress: Progress = silent,
     cancel: Cancel | None = None,
@@ -185,6 +186,8 @@ def mixed_precision(
         form: form of quantization.
         batch: samples in a run, judged and timed.
         seconds: time to measure each latency for.
+        clock: ``wall``; or ``cpu``, which other work on the machine disturbs less, for engines on
+            the processor.
         config: how to build.
         progress: told of each plan.
         cancel: stops the work within two seconds.
@@ -208,7 +211,7 @@ def mixed_precision(
         cancel or Cancel(),
     )  # fmt: skip
     search.run()
-    timed = search.timed(data, batch, seconds)
+    timed = search.timed(data, batch, seconds, clock)
     chosen = _fastest(timed)
     steps = (*search.steps, _reason(chosen, timed))
     return MixedPrecision(chosen, timed, budget, found, batch, steps)
@@ -286,7 +289,9 @@ class _Search:
             self.lowered[key] = lowered
         return self.tried[key]
 
-    def timed(self, data: LabelledData, batch: int, seconds: float) -> tuple[Candidate, ...]:
+    def timed(
+        self, data: LabelledData, batch: int, seconds: float, clock: Clock
+    ) -> tuple[Candidate, ...]:
         """All plans; float32, INT8 and those within the budget with their latency."""
         pictures = next(data.batches(min(batch, len(data))))[0]
         calls: dict[str, Callable[[], None]] = {}
@@ -296,7 +301,9 @@ class _Search:
                 self.cancel.check()
                 call = self._call(key, pictures, stack)
                 calls[str(len(calls))] = call
-            measured = latency(calls, seconds=seconds, progress=self.progress, cancel=self.cancel)
+            measured = latency(
+                calls, clock=clock, seconds=seconds, progress=self.progress, cancel=self.cancel
+            )
         times: Mapping[_Key, Latency] = dict(zip(keys, measured, strict=True))
         return tuple(
             Candidate(one.name, one.plan, one.excluded, one.score, one.within, times.get(key))
