@@ -208,3 +208,15 @@ def test_plots_leave_pyplot_alone():
         "assert 'matplotlib.pyplot' not in sys.modules"
     )
     run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_a_layer_is_called_by_the_nodes_it_stands_for():
+    nodes = (
+        Node("Multiply_4608", "Convolution", origin=("stem/conv", "stem/bn", "stem/relu")),
+        Node("pool", "Pooling", origin=("pool",)),
+        Node("reorder", "Reorder"),
+    )
+    times = {"Multiply_4608": 3.0, "pool": 2.0, "reorder": 1.0}
+    rows = plot.layer_numbers(Graph("layers", (), (), nodes), times)
+    assert [row.label for row in rows] == ["stem/conv +2", "pool", "reorder"]
+    assert [row.name for row in rows] == list(times)

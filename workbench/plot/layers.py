@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from workbench.graph import Graph
+from workbench.graph import Graph, Node
 from workbench.plot.style import (
     GREY,
     INK,
@@ -40,6 +40,9 @@ class LayerNumbers:
     seconds: float
     share: float
     """Of the time of all layers."""
+    label: str = ""
+    """The user's name for it: the first of the nodes it stands for and how many more; its own name
+    where it stands for none."""
 
 
 def layer_numbers(
@@ -62,15 +65,22 @@ def layer_numbers(
             str(node.attributes.get("part", "")),
             times[node.name],
             times[node.name] / total,
+            _label(node),
         )
         for node in known[:most]
     ]
     rest = sum(times[node.name] for node in known[most:])
     if len(known) > most:
-        rows.append(
-            LayerNumbers(plural(len(known) - most, "other layer"), "", "", rest, rest / total)
-        )
+        words = plural(len(known) - most, "other layer")
+        rows.append(LayerNumbers(words, "", "", rest, rest / total, words))
     return rows
+
+
+def _label(node: Node) -> str:
+    if not node.origin or node.name in node.origin:
+        return node.name
+    more = len(node.origin) - 1
+    return f"{node.origin[0]} +{more}" if more else node.origin[0]
 
 
 def layer_times(
@@ -105,14 +115,19 @@ def layer_times(
         ax.barh(
             place, row.seconds * factor, height=0.68, color=colour, edgecolor="white", hatch=hatch
         )
-        words = f"{digits(row.seconds * factor)} {unit}, {100 * row.share:.1f} %"
+        own, scale = unit_of(row.seconds)
+        words = f"{digits(row.seconds * scale)} {own}, {100 * row.share:.1f} %"
         ax.annotate(
             f"{words}  {row.part}", (row.seconds * factor, place), (4, 0), color=INK,
             textcoords="offset points", va="center", fontsize=7, parse_math=False,
         )  # fmt: skip
-    row_labels(ax, [row.name for row in rows])
+    row_labels(ax, [row.label for row in rows])
     ax.set_xlim(0, rows[0].seconds * factor * 1.35)
     ax.set_xlabel(f"time in one run ({unit}), taken with timing switched on", size=8)
     ax.grid(axis="x", color=PALE, lw=0.6)
-    title(ax, f"Layers of {shown(name, 60)}" if name else "Layers", "hatched: outside engines")
+    title(
+        ax,
+        f"Layers of {shown(name, 60)}" if name else "Layers",
+        "+n: and n more nodes; hatched: outside engines",
+    )
     return ax

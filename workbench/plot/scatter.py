@@ -84,7 +84,10 @@ def tradeoff(
     )
     ax.set_ylabel(words, size=8)
     first = points[0].configuration
-    title(ax, heading(first), subtitle(study, first, "up and left is better; line: frontier"))
+    words = "up and left is better"
+    if sum(point.frontier for point in points) > 1:
+        words += "; line: frontier"
+    title(ax, heading(first), subtitle(study, first, words))
     ax.grid(color=PALE, lw=0.6)
     return ax
 
