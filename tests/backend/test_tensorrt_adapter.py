@@ -1,8 +1,12 @@
 """Which TensorRT is here and what it does, found by trying it in a child process."""
 
+import ast
+import importlib.util
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -89,3 +93,36 @@ def test_a_broken_package_is_passed_over_for_one_that_works(tmp_path):
     )
     assert said.startswith("TensorRT-RTX 1.")
     assert "tensorrt is installed but cannot be imported: libnvinfer.so.11: not found" in said
+
+
+@pytest.mark.parametrize(
+    ("module", "right", "wrong"),
+    [
+        ("runtime.py", "execute_async_v3", "execute_async_v4"),
+        ("asking.py", "supports_model_v2", "supports_model_v7"),
+        ("building.py", "trt.OnnxParser(", "trt.OnnxParserr("),
+        ("inspecting.py", "create_engine_inspector", "create_inspector"),
+    ],
+)
+def test_the_check_against_the_stubs_sees_a_name_that_no_version_has(
+    tmp_path, monkeypatch, module, right, wrong
+):
+    root = Path(__file__).parents[2]
+    stubs = sorted((root.parent / "shared" / "trt" / "stubs").glob("*.pyi"))
+    if not stubs:
+        pytest.skip("no stubs of TensorRT here")
+    place = root / "scripts" / "gpu" / "check_types.py"
+    spec = importlib.util.spec_from_file_location("check_types", place)
+    assert spec is not None
+    assert spec.loader is not None
+    check = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(check)
+    trees = [ast.parse(stub.read_text()) for stub in stubs]
+    assert check.misspelt(trees) == []
+    copy = tmp_path / check.BACKEND
+    shutil.copytree(root / check.BACKEND, copy)
+    changed = (copy / module).read_text().replace(right, wrong)
+    assert wrong in changed
+    (copy / module).write_text(changed)
+    monkeypatch.setattr(check, "ROOT", tmp_path)
+    assert any(f"{module}:" in line for line in check.misspelt(trees))
