@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -174,3 +176,34 @@ def test_a_broken_library_beside_a_working_one_is_passed_over(tmp_path):
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
     )  # fmt: skip
     assert done.stdout.startswith("TensorRT-RTX")
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (100, r"shows no GPU \(cuInit answers 100; CUDA_VISIBLE_DEVICES is ''\)"),
+        (803, "of different versions; restart"),
+        (804, "too old for the CUDA libraries here; update it"),
+        (999, r"does not start \(cuInit answers 999"),
+    ],
+)
+def test_a_driver_that_does_not_start_is_told_with_what_it_means(tmp_path, status, words):
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if compiler is None:
+        pytest.skip("no C compiler to make a driver that fails")
+    source = tmp_path / "driver.c"
+    source.write_text(f"int cuInit(unsigned flags) {{ return {status}; }}\n")
+    library = str(tmp_path / "libcuda.so.1")
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source], check=True)
+    code = (
+        "from workbench.backends import cuda, gpus\n"
+        "print(cuda.why_not())\nprint(gpus.gpus()[1])\nprint(gpus.devices())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+        env={**os.environ, "LD_LIBRARY_PATH": str(tmp_path), "CUDA_VISIBLE_DEVICES": ""},
+    )  # fmt: skip
+    one, other, devices = done.stdout.splitlines()
+    assert re.search(words, one)
+    assert one == other
+    assert devices == "()"

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from workbench.backends import gpus
 from workbench.backends.base import ShapeRange
 from workbench.backends.feeds import (
     checked_buffers,
@@ -63,7 +64,7 @@ def why_not() -> str:
         return "no NVIDIA driver here (libcuda.so.1 is not found)"
     status = driver.cuInit(0)
     if status:
-        return f"the NVIDIA driver does not start or shows no GPU (cuInit answers {status})"
+        return gpus.why_not_started(status)
     try:
         library().cuda.Device(0).use()
         library().zeros(1).get()
@@ -72,7 +73,11 @@ def why_not() -> str:
     except Exception as error:
         if out_of_memory(error):
             return ""  # It works; what needs the memory says that there is none.
-        return f"CuPy cannot use it ({shown(error, 200)})"
+        old = (
+            "; the NVIDIA driver is too old for this CuPy: update it, or pip install a CuPy for it"
+        )
+        hint = old if "nsufficient" in str(error) else ""
+        return f"CuPy cannot use it ({shown(error, 200)}){hint}"
     return ""
 
 

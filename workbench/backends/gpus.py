@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from workbench.text import shown
 from workbench.worker import Worker
 
 _LARGEST_GPU_NAME = 256
 _CUDA_MAJOR, _CUDA_MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, _MINOR
 _CUDA_PROCESSORS = 16  # CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT
 _LOOK_SECONDS = 60.0
+_STATUS = {
+    100: "the NVIDIA driver shows no GPU",
+    101: "the NVIDIA driver shows no GPU of that number",
+    803: "the NVIDIA driver's library and kernel module are of different versions; restart",
+    804: "the NVIDIA driver is too old for the CUDA libraries here; update it",
+}  # CUDA_ERROR_NO_DEVICE, INVALID_DEVICE, SYSTEM_DRIVER_MISMATCH, COMPAT_NOT_SUPPORTED_ON_DEVICE
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +59,17 @@ def gpus() -> tuple[tuple[Gpu, ...], str]:
         return (), "no NVIDIA driver here (libcuda.so.1 is not found)"
     status = driver.cuInit(0)
     if status:
-        return (), f"the NVIDIA driver does not start (cuInit answers {status})"
+        return (), why_not_started(status)
     found = tuple(_gpus_of(driver))
     return found, "" if found else "the NVIDIA driver sees no GPU"
+
+
+def why_not_started(status: int) -> str:
+    """What it means that the driver answers `status`, other than 0, to ``cuInit``."""
+    words = _STATUS.get(status, "the NVIDIA driver does not start")
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    hint = "" if visible is None else f"; CUDA_VISIBLE_DEVICES is {shown(repr(visible))}"
+    return f"{words} (cuInit answers {status}{hint})"
 
 
 def _gpus_of(driver: Any) -> Iterator[Gpu]:
