@@ -316,6 +316,14 @@ def test_a_stopped_run_goes_on_where_it_was(
     assert all(again[name].same_as(fresh[name]) for name in fresh)
 
 
+def test_what_is_no_number_is_blamed_on_its_item(model: Model, pictures: np.ndarray):
+    wrong = pictures.copy()
+    wrong[5, 0, 3, 3] = np.inf
+    for batch in (1, 4, 24):
+        with pytest.raises(DataError, match="^item 5: tensor image holds 1 NaN or infinite"):
+            collect(model, wrong, batch=batch)
+
+
 def dying_at(pictures: np.ndarray, number: int, journal: Path) -> Iterator[np.ndarray]:
     """Pictures of which one is never given, because the process is killed."""
     for i, picture in enumerate(pictures):

@@ -60,9 +60,8 @@ def collect(
 ) -> Histograms:
     """Histograms of the tensors whose ranges quantization needs, over some data.
 
-    Memory does not depend on the number of samples. Where the tensors of one run would need more
-    than about 100 MB the network runs in stages. Engines are built in this process. Histograms are
-    exact counts, so neither the batch nor an interruption changes them, beyond what the backend's
+    Memory does not depend on the number of samples: the network runs in stages that give out about
+    24 MB at a time. Engines are built in this process. Histograms are exact counts, so neither the batch nor an interruption changes them, beyond what the backend's
     kernels do.
 
     Args:
