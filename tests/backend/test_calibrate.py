@@ -320,7 +320,7 @@ def test_what_is_no_number_is_blamed_on_its_item(model: Model, pictures: np.ndar
     wrong = pictures.copy()
     wrong[5, 0, 3, 3] = np.inf
     for batch in (1, 4, 24):
-        with pytest.raises(DataError, match="^item 5: tensor image holds 1 NaN or infinite"):
+        with pytest.raises(DataError, match=r"^item 5: tensor image holds 1 NaN or infinite"):
             collect(model, wrong, batch=batch)
 
 

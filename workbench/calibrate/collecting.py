@@ -61,8 +61,8 @@ def collect(
     """Histograms of the tensors whose ranges quantization needs, over some data.
 
     Memory does not depend on the number of samples: the network runs in stages that give out about
-    24 MB at a time. Engines are built in this process. Histograms are exact counts, so neither the batch nor an interruption changes them, beyond what the backend's
-    kernels do.
+    24 MB at a time. Engines are built in this process. Histograms are exact counts, so neither the
+    batch nor an interruption changes them, beyond what the backend's kernels do.
 
     Args:
         model: the network, in floating point.
