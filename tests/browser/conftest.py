@@ -6,7 +6,7 @@ stopped and remembered, and a test that caused one fails, as does one with an er
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import secrets
 import shutil
@@ -15,7 +15,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +24,7 @@ import nbformat
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SHOTS = Path(os.environ.get("WORKBENCH_SHOTS", ROOT / "build" / "shots"))
+SHOTS = Path(os.environ.get("WORKBENCH_SHOTS", ROOT / "out" / "shots"))
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -39,7 +38,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     try:
         import playwright  # noqa: F401
     except ImportError:
-        why = "playwright is not installed: pip install playwright"
+        why = "Playwright is not installed: make environment-dev"
     else:
         why = "" if CHROMIUM else "no Chromium on the path: apt-get install chromium"
     for item in items:
@@ -119,6 +118,7 @@ def _environment(home: Path) -> dict[str, str]:
         name: str(home / name.lower())
         for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
     }
+    folders["WORKBENCH_CACHE"] = str(home / "cache")
     folders["JUPYTERLAB_SETTINGS_DIR"] = str(home / "settings")
     folders["JUPYTERLAB_WORKSPACES_DIR"] = str(home / "workspaces")
     quiet = home / "settings" / "@jupyterlab" / "apputils-extension"
@@ -166,7 +166,7 @@ class Server:
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """JupyterLab on a folder of its own."""
-    pytest.importorskip("jupyterlab", reason="JupyterLab is not installed: pip install jupyterlab")
+    pytest.importorskip("jupyterlab", reason="JupyterLab is not installed: make environment-dev")
     home, folder = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("notebooks")
     port, token = _free_port(), secrets.token_hex(16)
     command = [
@@ -174,29 +174,41 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         f"--port={port}", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}",
         "--LabApp.expose_app_in_browser=True", "--ServerApp.port_retries=0",
     ]  # fmt: skip
-    with (home / "log.txt").open("wb") as log:
+    with _served(command, port, home):
+        yield Server(f"http://127.0.0.1:{port}", token, folder)
+
+
+@contextlib.contextmanager
+def _served(command: list[str], port: int, home: Path) -> Iterator[str]:
+    """A server in folders of its own, stopped at the end; its address."""
+    log = home / "log.txt"
+    with log.open("wb") as out:
         process = subprocess.Popen(
-            command, env=_environment(home), stdout=log, stderr=log, start_new_session=True
+            command, env=_environment(home), stdout=out, stderr=out, start_new_session=True
         )
-    server = Server(f"http://127.0.0.1:{port}", token, folder)
     try:
-        _wait_for(f"{server.url}/api/status?token={token}", process, home / "log.txt")
-        yield server
+        end = time.monotonic() + 120
+        while True:
+            assert process.poll() is None, log.read_text()[-2000:]
+            assert time.monotonic() < end, f"the server did not start: {log.read_text()[-2000:]}"
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            time.sleep(0.2)
+        yield f"http://127.0.0.1:{port}/"
     finally:
         _stop(process)
 
 
-def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
-        assert process.poll() is None, log.read_text()[-2000:]
-        try:
-            with urllib.request.urlopen(url, timeout=2) as answer:
-                json.load(answer)
-            return
-        except OSError:
-            time.sleep(0.2)
-    raise AssertionError(f"the server did not start: {log.read_text()[-2000:]}")
+@pytest.fixture
+def serve(tmp_path: Path) -> Callable[..., contextlib.AbstractContextManager[str]]:
+    """`with serve(module, *arguments) as url`: a Python module that serves on a free port."""
+
+    def served(module: str, *arguments: str) -> contextlib.AbstractContextManager[str]:
+        port = _free_port()
+        command = [sys.executable, "-m", module, *arguments, f"--port={port}", "--no-browser"]
+        return _served(command, port, tmp_path)
+
+    return served
 
 
 @pytest.fixture

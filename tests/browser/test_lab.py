@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
-import signal
-import socket
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -47,33 +42,6 @@ def convert(lab, name, folder):
         "--HTMLExporter.mathjax_url=", f"--output-dir={folder}", str(lab.folder / name),
     ]  # fmt: skip
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
-
-
-@contextlib.contextmanager
-def voila(path, home):
-    """Voila on one notebook, on a free port; its address."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = one.getsockname()[1]
-    command = [
-        sys.executable, "-m", "voila", str(path), "--no-browser", "--Voila.ip=127.0.0.1",
-        f"--port={port}",
-    ]  # fmt: skip
-    with (home / "voila.txt").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-    url = f"http://127.0.0.1:{port}/"
-    try:
-        end = time.monotonic() + 60
-        while True:
-            assert process.poll() is None, (home / "voila.txt").read_text()[-2000:]
-            assert time.monotonic() < end
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                break
-            time.sleep(0.2)
-        yield url
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(20)
 
 
 def rev(page) -> int:
@@ -176,10 +144,10 @@ def test_hostile_names_stay_text_in_the_widget_and_in_nbconvert(open_lab, lab, o
     assert page.evaluate("window.PWNED") is None
 
 
-def test_voila_shows_the_view(lab, open_page, tmp_path):
-    pytest.importorskip("voila", reason="Voila is not installed: pip install voila")
+def test_voila_shows_the_view(lab, open_page, serve):
+    pytest.importorskip("voila", reason="Voila is not installed: make environment-dev")
     lab.notebook("voila.ipynb", setup(), SLIDER)
-    with voila(lab.folder / "voila.ipynb", tmp_path) as url:
+    with serve("voila", str(lab.folder / "voila.ipynb"), "--Voila.ip=127.0.0.1") as url:
         page = open_page(url, allow=("jsdelivr", "docregistry", "Failed to load", "fontawesome"))
         page.wait_for_selector(".right g.engine", timeout=60_000)
         before = rev(page)

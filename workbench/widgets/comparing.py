@@ -8,6 +8,7 @@ from workbench.report import table as study_table
 from workbench.study import Study
 from workbench.text import plural
 from workbench.widgets.bench import Built, times_by_origin
+from workbench.widgets.scene_overlay import Overlay
 
 _MOST = 15
 
@@ -108,3 +109,19 @@ def layer_rows(built: Built) -> list[tuple[object, ...]]:
         precision = node.attributes.get("precision", "")
         rows.append((node.name, node.op_type, place, precision, said, ", ".join(origin_of(node))))
     return rows
+
+
+def overlays(built: Built | None) -> dict[str, Overlay]:
+    """Time and precision of the layers, as far as a built configuration tells."""
+    if built is None:
+        return {}
+    note, nodes = built.configuration.variant, built.layers.nodes
+    known = [node for node in nodes if node.attributes.get("precision")]
+    precision = {node.name: str(node.attributes["precision"]) for node in known}
+    precision |= {name: precision[node.name] for node in known for name in node.origin}
+    times = times_by_origin(built) | dict(built.times)
+    found = {
+        "time": Overlay("time", times, unit="s", note=note),
+        "achieved": Overlay("precision achieved", precision, note=note),
+    }
+    return {name: overlay for name, overlay in found.items() if overlay.values}

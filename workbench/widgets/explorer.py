@@ -21,7 +21,8 @@ from workbench.graph import Graph
 from workbench.partitioning import Partition
 from workbench.progress import Cancel, Progress
 from workbench.text import shown
-from workbench.widgets.bench import Built, times_by_origin
+from workbench.widgets.bench import Built
+from workbench.widgets.comparing import overlays
 from workbench.widgets.desk import Desk
 from workbench.widgets.graphview import GraphView
 from workbench.widgets.hook import bundle
@@ -38,7 +39,6 @@ from workbench.widgets.panels.network import NetworkPanel
 from workbench.widgets.panels.node import NodePanel
 from workbench.widgets.panels.partition import PartitionPanel
 from workbench.widgets.panels.results import ResultsPanel
-from workbench.widgets.scene_overlay import Overlay
 from workbench.widgets.state import State
 from workbench.widgets.trees import close_all, send_all
 
@@ -146,7 +146,8 @@ class Explorer:
         if self._planning is not None:
             self._planning.cancel.set()
         self.state.close()
-        close_all(self.widget)
+        with self.desk.lock:
+            close_all(self.widget)
 
     def __enter__(self) -> Explorer:
         return self
@@ -210,9 +211,11 @@ class Explorer:
                 return
 
     def _planned(self, job: Job) -> None:
-        if job.running or self.closed:
+        if job.running:
             return
         with self.desk.guard(), self.desk.lock:
+            if self.closed:
+                return
             if job.error is not None:
                 self.desk.tell(job.error)
                 self.partition.summary.value = _waiting("no plan: see the message above")
@@ -256,7 +259,7 @@ class Explorer:
             self.view.update(
                 partition=partition,
                 derived=shown_built.layers if shown_built is not None else None,
-                overlays=_overlays(built),
+                overlays=overlays(built),
             )
         self._drawn = drawn
 
@@ -295,7 +298,7 @@ class Explorer:
             self.mode.value = LAYERS
         elif self.view is not None and self.state.ready:
             self._drawn = (self._drawn[0], None, None, None)
-            self.view.update(derived=built.layers, overlays=_overlays(built))
+            self.view.update(derived=built.layers, overlays=overlays(built))
 
     def _still(self) -> dict[str, str]:
         """What a reader without a kernel sees: tables, and the picture where it is small."""
@@ -373,22 +376,6 @@ def _cell() -> str:
         parent = shell.kernel.get_parent() if shell is not None else {}  # type: ignore[attr-defined]
         return str(parent.get("metadata", {}).get("cellId", ""))
     return ""
-
-
-def _overlays(built: Built | None) -> dict[str, Overlay]:
-    """Time and precision of the layers, as far as a built configuration tells."""
-    if built is None:
-        return {}
-    note, nodes = built.configuration.variant, built.layers.nodes
-    known = [node for node in nodes if node.attributes.get("precision")]
-    precision = {node.name: str(node.attributes["precision"]) for node in known}
-    precision |= {name: precision[node.name] for node in known for name in node.origin}
-    times = times_by_origin(built) | dict(built.times)
-    found = {
-        "time": Overlay("time", times, unit="s", note=note),
-        "achieved": Overlay("precision achieved", precision, note=note),
-    }
-    return {name: overlay for name, overlay in found.items() if overlay.values}
 
 
 def _waiting(text: str) -> str:
