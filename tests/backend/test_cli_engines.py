@@ -137,6 +137,14 @@ def test_damaged_copies_are_shown_or_refused_never_a_traceback(capsys, tmp_path,
     assert refused >= 5
 
 
+def test_a_calibration_table_is_called_one(capsys, tmp_path):
+    file = tmp_path / "table.cache"
+    file.write_text("TRT-100001-EntropyCalibration2\nx: 3c010a14\n")
+    status, _, err = run(capsys, "open-engine", file)
+    assert status == 1
+    assert "an INT8 calibration table" in err
+
+
 def test_a_path_that_is_none(capsys, tmp_path):
     status, _, err = run(capsys, "open-engine", tmp_path / "gone.json")
     assert status == 1

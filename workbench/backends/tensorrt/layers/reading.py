@@ -45,6 +45,7 @@ _EMBEDDED = re.compile(r"\{\s*\"Layers\"\s*:\s*\[")
 _JSON = re.compile(r"[\ufeff\s]*(?:\{|\[\s*(?:[\[{\"\]\-\d]|true|false|null|$))")
 # The first bracket is the one around a date or a severity.
 _LOG = re.compile(r"[\ufeff\s]*\[(?:\d\d/\d\d/\d{4}-|[A-Z][A-Z_]*\])")
+_CALIBRATION = re.compile(r"TRT-\d+-\w*Calibration")
 _MOST_EMBEDDED = 64
 _WANTED = (
     "the inspector's JSON (--exportLayerInfo), --exportProfile, --exportTimes, a verbose build "
@@ -217,6 +218,11 @@ def _log(text: str, file: str, where: str) -> Bundle:
             raise ModelError(
                 f"{shown(where)}: a log, but it lists no layers, profile or results. Log at "
                 "VERBOSE severity, and build with profiling_verbosity DETAILED"
+            )
+        if _CALIBRATION.match(text):
+            raise ModelError(
+                f"{shown(where)}: an INT8 calibration table, which workbench.calibrate.read takes; "
+                f"expected {_WANTED}"
             )
         start = shown(text.strip()[:40])
         raise ModelError(f"{shown(where)}: starts with '{start}'; expected {_WANTED}")
