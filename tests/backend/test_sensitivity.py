@@ -7,15 +7,25 @@ The fault is an imbalance of channels that float32 does not notice: some channel
 from __future__ import annotations
 
 import math
+import threading
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hybrid_cases import Troubled
 from onnx import numpy_helper
 
-from workbench import hybrid, zoo
+from workbench import backends, hybrid, zoo
 from workbench.calibrate import CalibrationTable, collect
 from workbench.data import LabelledData
-from workbench.errors import CancelledError, DataError, PartitionError, PrecisionError
+from workbench.errors import (
+    BuildError,
+    CancelledError,
+    DataError,
+    PartitionError,
+    PrecisionError,
+)
 from workbench.hybrid import Hybrid
 from workbench.model import Model, from_proto
 from workbench.partitioning import Capability, Code, Verdict, partition, takes_all
@@ -256,3 +266,33 @@ def test_feeds_serve_as_data_too():
     assert found.samples == 6
     assert len(found.parts) == 1
     assert found.parts[0].isolated_db > 60
+
+
+# Backends that go wrong.
+
+
+@pytest.fixture
+def small(data: LabelledData, monkeypatch: pytest.MonkeyPatch) -> LabelledData:
+    """Few pictures; the worker process finds the backends of these tests."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    return data.head(8)
+
+
+def test_a_backend_that_dies_takes_nothing_along(small: LabelledData):
+    model = zoo.load("digits_resnet")
+    judge = Judge(model, small, backend=Troubled("head/fc", "crash"))
+    for _ in range(2):
+        with pytest.raises(BuildError, match=r"the builder died: signal 11 \(SIGSEGV\)"):
+            judge.score(model)
+    assert judge.score(backends.get("openvino").build(model)).snr_db > 90
+
+
+def test_a_build_that_hangs_is_cancelled(small: LabelledData):
+    model, cancel = zoo.load("digits_resnet"), Cancel()
+    judge = Judge(model, small, backend=Troubled("head/fc", "hang"), cancel=cancel)
+    timer = threading.Timer(1.0, cancel.set)
+    timer.start()
+    begun = time.perf_counter()
+    with pytest.raises(CancelledError):
+        judge.score(model)
+    assert time.perf_counter() - begun < 4
