@@ -140,6 +140,7 @@ def test_errors_are_said_in_words_where_they_are_seen(explorer, shots):
         shapes.locator("input").nth(2).press("Tab")
         at.button("Apply").click()
         at.expect(at.alert, words)
+        at.alert.wait_for()
         assert "Traceback" not in at.alert.inner_text()
         box = at.alert.bounding_box()
         assert 0 <= box["y"] < 700 - box["height"], "in sight, however far the page is scrolled"
