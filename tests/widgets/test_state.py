@@ -180,7 +180,7 @@ def test_networks_and_data_open_by_name_or_path(tmp_path: Path):
 def test_labels_tell_configurations_apart():
     assert Choices().label() == "openvino, min 3"
     chosen = Choices(threshold=5, policy="fewest", precision="fp16", exclude=KEPT_OUT)
-    assert chosen.label() == "openvino, min 5, fewest, fp16, no Concat + 1"
+    assert chosen.label() == "openvino, min 5, fewest, fp16, no Concat and 1 more"
     assert chosen.changed(Choices(threshold=5)) == {"policy", "precision", "exclude"}
 
 

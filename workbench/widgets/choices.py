@@ -86,7 +86,7 @@ class Choices:
         )
 
     def label(self) -> str:
-        """A short name: ``openvino, min 3, fp16, no Concat + 1``."""
+        """A short name: ``openvino, min 3, fp16, no Concat and 1 more``."""
         how = f"min {self.threshold}"
         if self.preset:
             how = f"{self.preset} {how}"
@@ -98,7 +98,7 @@ class Choices:
         kept = (*self.exclude.op_types, *self.exclude.nodes, *self.exclude.tensors)
         if kept:
             first, *others = kept
-            parts.append(f"no {shown(first, 30)}" + (f" + {len(others)}" if others else ""))
+            parts.append(f"no {shown(first, 30)}" + (f" and {len(others)} more" if others else ""))
         return ", ".join(parts)
 
     def changed(self, other: Choices) -> frozenset[str]:
