@@ -14,8 +14,8 @@ from workbench.layout import Route
 from workbench.text import shown
 from workbench.widgets.export_part import WHOLE, Part
 from workbench.widgets.scene import Scene, overlay_title, painted
-from workbench.widgets.scene_overlay import Painted, engine_colors
-from workbench.widgets.scene_palette import DARK, LIGHT, Paint
+from workbench.widgets.scene_overlay import Painted
+from workbench.widgets.scene_palette import DARK, LIGHT, Paint, engine_colors
 from workbench.widgets.scene_pane import TEXT, TITLE, Pane
 from workbench.widgets.scene_text import width_of
 
@@ -214,7 +214,7 @@ def _regions(
     paints: Mapping[str, Paint],
 ) -> None:
     """Regions of engines: all in the colour of the outline, then a bit smaller in their own."""
-    colors = engine_colors(scene.homes)
+    colors = engine_colors(scene.homes.keys)
     places = scene.regions[0 if pane is scene.left else 1]
     region = [
         place if item.kind != "engine" else -1

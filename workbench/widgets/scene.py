@@ -25,7 +25,6 @@ from workbench.widgets.scene_overlay import (
     Overlay,
     Painted,
     bytes_of,
-    engine_colors,
     legend_engines,
     paint_engines,
     paint_reasons,
@@ -33,7 +32,7 @@ from workbench.widgets.scene_overlay import (
     precision_of,
     regions_of,
 )
-from workbench.widgets.scene_palette import LIGHT
+from workbench.widgets.scene_palette import LIGHT, engine_colors
 from workbench.widgets.scene_pane import Pane, pane_json, pane_of
 
 FOLD_FROM = 400
@@ -203,7 +202,7 @@ def key_json(scene: Scene, overlay: str, legend: Sequence[Entry]) -> dict[str, A
         "title": overlay_title(scene, overlay),
         "choices": [[name, overlay_title(scene, name)] for name in scene.choices],
         "classes": list(LIGHT),
-        "engines": list(engine_colors(scene.homes)),
+        "engines": list(engine_colors(scene.homes.keys)),
         "layers": scene.subject.derived is not None,
         "legend": [[entry.paint, entry.text] for entry in legend],
         "summary": summary(scene),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from workbench.graph import Graph
 from workbench.partitioning import Code, Partition
 from workbench.text import plural, shown
 from workbench.widgets.scene_groups import Homes
-from workbench.widgets.scene_palette import ENGINE_COLORS
+from workbench.widgets.scene_palette import engine_colors
 from workbench.widgets.scene_pane import Item, Pane
 from workbench.widgets.scene_text import quantity, short_name
 
@@ -97,22 +96,6 @@ class Entry:
     """Safe to show."""
 
 
-def engine_class(homes: Homes, number: int) -> str:
-    """The colour of an engine: by its first node, and never that of the two engines before it."""
-    return f"e{engine_colors(homes)[number]}"
-
-
-def engine_colors(homes: Homes) -> tuple[int, ...]:
-    """For each engine the number of its colour."""
-    colors: list[int] = []
-    for key in homes.keys:
-        color = zlib.crc32(key.encode("utf-8", "replace")) % ENGINE_COLORS
-        while color in colors[-2:]:
-            color = (color + 1) % ENGINE_COLORS
-        colors.append(color)
-    return tuple(colors)
-
-
 def region_of(item: Item, homes: Homes) -> int:
     """The engine all originals of a box are in; -1 for none, -2 for several or only some."""
     places = item.origins
@@ -131,7 +114,7 @@ def regions_of(pane: Pane, homes: Homes) -> list[int]:
 
 def paint_engines(pane: Pane, homes: Homes, regions: Sequence[int]) -> Painted:
     """The overlay ``partition``: a colour and a number for each engine; `region_of` is known."""
-    colors = engine_colors(homes)
+    colors = engine_colors(homes.keys)
     classes, badges = [], []
     for item, region in zip(pane.items, regions, strict=True):
         if not item.members:

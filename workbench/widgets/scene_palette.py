@@ -8,7 +8,8 @@ and nothing is told by colour alone: engines carry their number, native nodes a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -105,3 +106,18 @@ def css_text() -> str:
                 f"--line:{one.line};--region:{one.region}}}"
             )
     return "\n".join(rules)
+
+
+def engine_colors(keys: Iterable[str]) -> tuple[int, ...]:
+    """For each engine the number of its colour: by its name, never that of the two before it.
+
+    Args:
+        keys: name of the first node of each engine; with it the colour stays while others move.
+    """
+    colors: list[int] = []
+    for key in keys:
+        color = zlib.crc32(key.encode("utf-8", "replace")) % ENGINE_COLORS
+        while color in colors[-2:]:
+            color = (color + 1) % ENGINE_COLORS
+        colors.append(color)
+    return tuple(colors)

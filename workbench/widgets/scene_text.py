@@ -47,16 +47,16 @@ def short_name(name: str, most: int = 24) -> str:
 
 
 def quantity(value: float, unit: str) -> str:
-    """A number with its unit, three digits: ``1.23 ms``, ``4.5 MiB``, ``0.012``."""
+    """A number with its unit, three digits: ``1.23 ms``, ``4.5 MB``, ``0.012``."""
     if unit == "s":
         for scale, name in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
             if abs(value) >= scale:
                 return f"{value / scale:.3g} {name}"
         return f"{value * 1e9:.3g} ns" if value else "0 s"
     if unit == "B":
-        for power, name in ((3, "GiB"), (2, "MiB"), (1, "KiB")):
-            if abs(value) >= 1024**power:
-                return f"{value / 1024**power:.3g} {name}"
+        for scale, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+            if abs(value) >= scale:
+                return f"{value / scale:.3g} {name}"
         return f"{value:.0f} B"
     text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
     return f"{text} {shown(unit, 20)}" if unit else text
