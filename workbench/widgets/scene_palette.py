@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 ENGINE_COLORS = 8
+_HUES = (0, 1, 2, 1, 0, 3, 2, 2)
+"""For each colour of an engine its family: blue, red, yellow or green."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ def css_text() -> str:
 
 
 def engine_colors(keys: Iterable[str]) -> tuple[int, ...]:
-    """For each engine the number of its colour: by its name, never that of the two before it.
+    """For each engine the number of its colour: by its name, never like the two before it.
 
     Args:
         keys: name of the first node of each engine; with it the colour stays while others move.
@@ -117,7 +119,7 @@ def engine_colors(keys: Iterable[str]) -> tuple[int, ...]:
     colors: list[int] = []
     for key in keys:
         color = zlib.crc32(key.encode("utf-8", "replace")) % ENGINE_COLORS
-        while color in colors[-2:]:
+        while _HUES[color] in [_HUES[before] for before in colors[-2:]]:
             color = (color + 1) % ENGINE_COLORS
         colors.append(color)
     return tuple(colors)
