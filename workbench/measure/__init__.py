@@ -14,8 +14,9 @@ from workbench.measure.comparing import (
     compare,
     compare_accuracy,
 )
-from workbench.measure.machine import Noise, noise, usable_cpus
+from workbench.measure.machine import Noise, noise, processor, usable_cpus
 from workbench.measure.quality import accuracy, deviation
+from workbench.measure.roofs import Roofs, roofs
 from workbench.measure.statistics import mcnemar, median_interval, ratio_interval, wilson
 from workbench.measure.timing import Warmup, latency
 from workbench.measure.values import (
@@ -30,7 +31,7 @@ from workbench.measure.values import (
 
 __all__ = [
     "DIFFERENCE", "Accuracy", "AccuracyComparison", "Clock", "Comparison", "Deviation", "Latency",
-    "Measurement", "Noise", "OutputDeviation", "Share", "Warmup", "accuracy", "compare",
-    "compare_accuracy", "deviation", "latency", "mcnemar", "median_interval", "noise",
-    "ratio_interval", "usable_cpus", "wilson",
+    "Measurement", "Noise", "OutputDeviation", "Roofs", "Share", "Warmup", "accuracy", "compare",
+    "compare_accuracy", "deviation", "latency", "mcnemar", "median_interval", "noise", "processor",
+    "ratio_interval", "roofs", "usable_cpus", "wilson",
 ]  # fmt: skip

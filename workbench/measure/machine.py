@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import time
 from dataclasses import dataclass
@@ -71,6 +72,13 @@ def usable_cpus() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def processor() -> str:
+    """Model name of the processor."""
+    found = re.search(r"^model name\s*:\s*(.*)$", _text("/proc/cpuinfo"), re.MULTILINE)
+    named = found[1].strip() if found else ""
+    return named or platform.processor() or platform.machine() or "unknown"
 
 
 def _text(path: str) -> str:

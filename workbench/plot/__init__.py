@@ -17,6 +17,7 @@ from workbench.plot.calibration import (
 )
 from workbench.plot.curve import CurveNumbers, curve_numbers, threshold_curve
 from workbench.plot.figures import save_figures
+from workbench.plot.intensity import RooflineNumbers, roofline_numbers
 from workbench.plot.layers import LayerNumbers, layer_numbers, layer_times
 from workbench.plot.numbers import (
     AccuracyNumbers,
@@ -26,12 +27,14 @@ from workbench.plot.numbers import (
     latency_numbers,
     tradeoff_numbers,
 )
+from workbench.plot.roof import roofline
 from workbench.plot.rows import accuracy, latency
 from workbench.plot.scatter import tradeoff
 
 __all__ = [
     "AccuracyNumbers", "ClipNumbers", "CurveNumbers", "LatencyNumbers", "LayerNumbers",
-    "SettlingNumbers", "TradeoffNumbers", "accuracy", "accuracy_numbers", "clip_numbers", "clips",
-    "curve_numbers", "latency", "latency_numbers", "layer_numbers", "layer_times", "save_figures",
-    "settling", "settling_numbers", "threshold_curve", "tradeoff", "tradeoff_numbers",
+    "RooflineNumbers", "SettlingNumbers", "TradeoffNumbers", "accuracy", "accuracy_numbers",
+    "clip_numbers", "clips", "curve_numbers", "latency", "latency_numbers", "layer_numbers",
+    "layer_times", "roofline", "roofline_numbers", "save_figures", "settling", "settling_numbers",
+    "threshold_curve", "tradeoff", "tradeoff_numbers",
 ]  # fmt: skip

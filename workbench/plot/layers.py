@@ -65,7 +65,7 @@ def layer_numbers(
             str(node.attributes.get("part", "")),
             times[node.name],
             times[node.name] / total,
-            _label(node),
+            label_of(node),
         )
         for node in known[:most]
     ]
@@ -76,7 +76,8 @@ def layer_numbers(
     return rows
 
 
-def _label(node: Node) -> str:
+def label_of(node: Node) -> str:
+    """The user's name for a layer, as `LayerNumbers.label` says."""
     if not node.origin or node.name in node.origin:
         return node.name
     more = len(node.origin) - 1

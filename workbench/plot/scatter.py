@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from workbench.measure import Clock
+from workbench.plot.numbering import numbered
 from workbench.plot.numbers import Quality, TradeoffNumbers, tradeoff_numbers
 from workbench.plot.rows import own_axes
 from workbench.plot.style import (
     GREY,
-    INK,
     PALE,
     digits,
     heading,
@@ -25,13 +24,6 @@ from workbench.text import shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-_AROUND = tuple(
-    (radius * math.sin(angle), radius * math.cos(angle))
-    for radius in (11, 19, 27, 36, 46, 57, 69)
-    for angle in (0.0, math.pi, 0.6, -0.6, 2.5, -2.5, 1.2, -1.2, 1.9, -1.9)
-)
-"""Where the number of a point may stand, in typographic points from it, best first."""
 
 
 def tradeoff(
@@ -134,22 +126,7 @@ def _limits(
 
 def _names(ax: Axes, points: list[TradeoffNumbers], factor: float, scale: float, unit: str) -> None:
     """Numbers beside the points, kept apart, and the list that says what they mean."""
-    dot = ax.figure.dpi / 72
-    at = [ax.transData.transform((p.seconds * factor, p.quality * scale)) / dot for p in points]
-    taken = [(float(x), float(y)) for x, y in at]
-    for number, (point, (x, y)) in enumerate(zip(points, at, strict=True), start=1):
-        free = (
-            (dx, dy)
-            for dx, dy in _AROUND
-            if all(abs(x + dx - a) > 11 or abs(y + dy - b) > 9 for a, b in taken)
-        )
-        dx, dy = next(free, _AROUND[-1])
-        taken.append((x + dx, y + dy))
-        ax.annotate(
-            str(number), (point.seconds * factor, point.quality * scale), (dx, dy),
-            textcoords="offset points", fontsize=7.5, color=INK, ha="center", va="center", zorder=5,
-            arrowprops={"arrowstyle": "-", "lw": 0.5, "color": GREY, "shrinkA": 0, "shrinkB": 3},
-        )  # fmt: skip
+    numbered(ax, [(p.seconds * factor, p.quality * scale) for p in points])
     _listed(ax, points, factor, unit)
 
 

@@ -28,6 +28,15 @@ _BACKENDS = {
 }
 _OTHERS = (("#CC79A7", "v"), ("#56B4E9", "P"), ("#E69F00", "X"), ("#F0E442", "p"))
 
+KIND_LOOKS = {
+    "convolution": ("#56B4E9", "h"),
+    "matrix product": ("#E69F00", "X"),
+    "pooling": ("#CC79A7", "v"),
+    "normalization": ("#F0E442", "P"),
+    "other": ("#BDBDBD", "d"),
+}
+"""Colour and mark of kinds of layers: the palette's colours that no backend of ours has."""
+
 
 @dataclass(frozen=True, slots=True)
 class Look:

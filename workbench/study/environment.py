@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from workbench.measure import usable_cpus
+from workbench.measure import processor, usable_cpus
 
 LIBRARIES = (
     "workbench", "numpy", "onnx", "onnx-ir", "onnxruntime", "onnxruntime-gpu", "openvino",
@@ -69,7 +69,7 @@ class Environment:
 def describe(threads: int | None = None) -> Environment:
     """This machine, now."""
     return Environment(
-        processor=_processor(),
+        processor=processor(),
         architecture=platform.machine(),
         flags=_flags(),
         cores=os.cpu_count() or 1,
@@ -91,10 +91,6 @@ def _cpuinfo(key: str) -> str:
         return ""
     found = re.search(rf"^{key}\s*:\s*(.*)$", text, re.MULTILINE | re.IGNORECASE)
     return found[1].strip() if found else ""
-
-
-def _processor() -> str:
-    return _cpuinfo("model name") or platform.processor() or platform.machine() or "unknown"
 
 
 def _flags() -> tuple[str, ...]:
