@@ -233,7 +233,7 @@ def test_a_builder_that_hangs_is_stopped(model: Model, partition: Partition) -> 
 def test_a_native_region_that_cannot_be_built_is_an_error(
     model: Model, partition: Partition
 ) -> None:
-    with pytest.raises(BuildError, match=r"native 0 \(1 nodes: c\)"):
+    with pytest.raises(BuildError, match=r"native 0 \(1 node: c\)"):
         hybrid.build(model, partition, native=Troubled("c", "refuse"))
 
 
