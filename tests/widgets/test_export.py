@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+import math
 import re
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
@@ -16,6 +17,7 @@ from workbench.layout.engines import drawn
 from workbench.widgets.export import dot_text, figure_html, save, svg_text
 from workbench.widgets.export_page import html_text
 from workbench.widgets.export_part import Part
+from workbench.widgets.export_sheet import Heads, Rect, sheet_of
 from workbench.widgets.scene import Subject, left_groups, scene_of
 
 
@@ -49,6 +51,40 @@ class Tags(HTMLParser):
 
 def _shape(text: str) -> list[tuple[str, tuple[str, ...]]]:
     return [(e.tag, tuple(sorted(e.attrib))) for e in ET.fromstring(text).iter()]
+
+
+def test_every_edge_ends_in_a_head_that_points_into_its_box():
+    drawing = scene()
+    sheet = sheet_of(drawing)
+    heads = [t for shape in sheet.shapes if isinstance(shape, Heads) for t in shape.triangles]
+    assert len(heads) == len(drawing.left.edges) + len(drawing.right.edges) > 20
+    boxes = [shape for shape in sheet.shapes if isinstance(shape, Rect)]
+    for tip, *base in heads:
+        assert math.dist(*base) == pytest.approx(6)
+        assert all(math.dist(tip, corner) == pytest.approx(math.hypot(7, 3)) for corner in base)
+        middle = ((base[0][0] + base[1][0]) / 2, (base[0][1] + base[1][1]) / 2)
+        ahead = (2 * tip[0] - middle[0], 2 * tip[1] - middle[1])
+        assert any(_within(ahead, box) and not _within(middle, box) for box in boxes)
+
+
+def _within(point, box):
+    (x, y), slack = point, 1.0
+    return (
+        box.x - slack <= x <= box.x + box.w + slack and box.y - slack <= y <= box.y + box.h + slack
+    )
+
+
+def test_heads_are_in_svg_and_are_filled_in_png(tmp_path):
+    drawing = scene()
+    count = len(drawing.left.edges) + len(drawing.right.edges)
+    paths = [e for e in ET.fromstring(svg_text(drawing)).iter() if e.tag.endswith("path")]
+    filled = [e.get("d").count("M") for e in paths if e.get("fill") != "none"]
+    assert sum(filled) == count
+    first = next(s for s in sheet_of(drawing).shapes if isinstance(s, Heads))
+    tip, left, right = first.triangles[0]
+    x, y = ((tip[i] + left[i] + right[i]) / 3 for i in (0, 1))
+    with Image.open(save(drawing, tmp_path / "heads.png")) as picture:
+        assert picture.convert("RGB").getpixel((round(2 * x), round(2 * y))) == (0x86, 0x8B, 0x91)
 
 
 def test_svg_has_the_same_elements_whatever_the_names():

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import base64
 import os
+from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
+from workbench.layout import Point
 from workbench.text import listed, shown
 from workbench.widgets.export_part import WHOLE, Part
-from workbench.widgets.export_sheet import Label, Rect, Shape, sheet_of
+from workbench.widgets.export_sheet import Curve, Heads, Label, Rect, Shape, sheet_of
 from workbench.widgets.scene import Scene, summary
 from workbench.widgets.scene_pane import Pane, path_text
 
@@ -32,7 +35,8 @@ def svg_text(
     sheet = sheet_of(scene, overlay, theme, part)
     wide, high = round(sheet.width), round(sheet.height)
     title = f"Graph {shown(scene.subject.original.name, 80)}: {summary(scene)}"
-    shapes = "".join(_svg(shape) for shape in sheet.shapes)
+    runs = (list(run) for _, run in groupby(enumerate(sheet.shapes), _alike))
+    shapes = "".join(_svg(run[0][1], [shape for _, shape in run]) for run in runs)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{wide}" height="{high}" '
         f'viewBox="0 0 {wide} {high}" role="img" aria-label={quoteattr(title)} '
@@ -42,7 +46,15 @@ def svg_text(
     )
 
 
-def _svg(shape: Shape) -> str:
+def _alike(numbered: tuple[int, Shape]) -> object:
+    """The same for lines in a row that can be one element: attributes are most of a line."""
+    place, shape = numbered
+    if isinstance(shape, Curve) and shape.clip is None:
+        return shape.line, shape.weight
+    return place
+
+
+def _svg(shape: Shape, alike: Sequence[Shape]) -> str:
     if isinstance(shape, Rect):
         line = f' stroke="{shape.line}" stroke-width="{shape.weight}"' if shape.line else ""
         dash = ' stroke-dasharray="4 3"' if shape.dashed else ""
@@ -58,16 +70,30 @@ def _svg(shape: Shape) -> str:
             f'<text x="{shape.x:.1f}" y="{shape.y:.1f}" font-size="{shape.size}" '
             f'fill="{shape.ink}"{bold}{middle}>{escape(shape.text)}</text>'
         )
-    path = (
-        f'<path d="{path_text(shape.route)}" fill="none" stroke="{shape.line}" '
-        f'stroke-width="{shape.weight}"/>'
-    )
+    if isinstance(shape, Heads):
+        ways = "".join(map(_triangle, shape.triangles))
+        return f'<path d="{ways}" fill="{shape.fill}"/>'
+    ways = "".join(path_text(one.route) for one in alike if isinstance(one, Curve))
+    path = f'<path d="{ways}" fill="none" stroke="{shape.line}" stroke-width="{shape.weight}"/>'
     if shape.clip is None:
         return path
     # A nested picture clips without an id, which might clash with one of the page around it.
     x, y, w, h = (f"{number:.0f}" for number in shape.clip)
     frame = f'<svg x="{x}" y="{y}" width="{w}" height="{h}" viewBox="{x} {y} {w} {h}">'
     return f"{frame}{path}</svg>"
+
+
+def _triangle(corners: Sequence[Point]) -> str:
+    """A closed way from the first corner, the others told from the one before: fewer letters."""
+    (x, y), *rest = corners
+    steps = []
+    for before, after in zip(corners, rest, strict=False):
+        steps.append(f"{_short(after[0] - before[0])} {_short(after[1] - before[1])}")
+    return f"M{_short(x)} {_short(y)}l{' '.join(steps)}z"
+
+
+def _short(value: float) -> str:
+    return f"{value:.1f}".removesuffix(".0")
 
 
 def figure_html(svg: str, name: str, words: str) -> str:

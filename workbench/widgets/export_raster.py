@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path as File
 from typing import TYPE_CHECKING, Any
 
-from workbench.widgets.export_sheet import Clip, Curve, Label, Rect, Sheet
+from workbench.widgets.export_sheet import Clip, Curve, Heads, Label, Rect, Sheet
 
 if TYPE_CHECKING:
     from matplotlib.font_manager import FontProperties
@@ -66,6 +66,8 @@ class _Pen:
                 self._rect(shape)
             elif isinstance(shape, Label):
                 self._label(shape)
+            elif isinstance(shape, Heads):
+                self._heads(shape)
             elif shape.route:
                 self._curve(shape)
 
@@ -83,6 +85,15 @@ class _Pen:
         gc = self._gc(shape.line, shape.weight, shape.clip)
         codes = [Path.MOVETO, *[Path.CURVE4] * (len(shape.route) - 1)]
         self.renderer.draw_path(gc, Path(list(shape.route), codes), self.way, None)
+        gc.restore()
+
+    def _heads(self, shape: Heads) -> None:
+        from matplotlib.path import Path
+
+        gc, fill = self._gc(shape.fill, 0), _color(shape.fill)
+        for triangle in shape.triangles:
+            corners = [*triangle, triangle[0]]
+            self.renderer.draw_path(gc, Path(corners, closed=True), self.way, fill)
         gc.restore()
 
     def _label(self, shape: Label) -> None:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from workbench.layout import Route
+from workbench.layout import Point, Route
 from workbench.text import shown
 from workbench.widgets.export_part import WHOLE, Part
 from workbench.widgets.scene import Scene, overlay_title, painted
@@ -22,6 +22,8 @@ from workbench.widgets.scene_text import width_of
 ASPECT = 1.35
 """Width by height that columns aim at."""
 _MARGIN, _GAP, _HEAD = 16.0, 26.0, 34.0
+_EDGE = "#868b91"
+_HEAD_LONG, _HEAD_HALF = 7.0, 3.0
 
 Clip = tuple[float, float, float, float]
 """Left, top, width and height of the part of the sheet a shape may cover."""
@@ -66,7 +68,15 @@ class Label:
     middle: bool = True
 
 
-Shape = Rect | Curve | Label
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """Heads of arrows, triangles of one colour; one shape, because there are as many as edges."""
+
+    triangles: tuple[tuple[Point, Point, Point], ...]
+    fill: str
+
+
+Shape = Rect | Curve | Label | Heads
 
 
 @dataclass
@@ -192,10 +202,25 @@ def _draw(
         (x, y), (w, h) = pane.placement.centers[i], pane.sizes[i]
         boxes[i] = (x - w / 2 + dx, y - h / 2 + dy, w, h)
     _regions(sheet, scene, pane, boxes, edges, clip, paints)
-    sheet.shapes += [Curve(way, "#868b91", 1.2, _clip(way, clip)) for way, _, _ in edges]
+    sheet.shapes += [Curve(way, _EDGE, 1.2, _clip(way, clip)) for way, _, _ in edges]
+    if heads := tuple(head for way, _, b in edges if b in inside and (head := _head(way))):
+        sheet.shapes.append(Heads(heads, _EDGE))
     divided = bool(len(scene.homes))
     for i, box in boxes.items():
         _box(sheet, pane, i, box, look, paints, divided)
+
+
+def _head(route: Route) -> tuple[Point, Point, Point] | None:
+    """The triangle at the end of a route, as in the live view; None for a route of no length."""
+    tip = route[-1]
+    before = next((p for p in reversed(route) if math.dist(p, tip) > 0.01), None)
+    if before is None:
+        return None
+    long = math.dist(before, tip)
+    dx, dy = (tip[0] - before[0]) / long, (tip[1] - before[1]) / long
+    x, y = tip[0] - _HEAD_LONG * dx, tip[1] - _HEAD_LONG * dy
+    side = (_HEAD_HALF * dy, -_HEAD_HALF * dx)
+    return tip, (x + side[0], y + side[1]), (x - side[0], y - side[1])
 
 
 def _clip(route: Route, clip: Clip) -> Clip | None:
