@@ -87,6 +87,14 @@ def test_errors_are_told_in_words_and_go_with_the_next_action(app: Explorer):
     assert app.precision.precision.value == "fp32"
 
 
+def test_what_nobody_chose_takes_no_message_away(app: Explorer):
+    assert app._survey.wait(60)
+    app.exclusion.name.value = "Cnocat"
+    app.settings.reported(app._survey.result[::-1])
+    app.partition.refresh()
+    assert "no node Cnocat" in message(app)
+
+
 def test_a_wrong_file_is_told_and_the_old_network_stays(app: Explorer):
     app.network.model.value = "nowhere/<img src=x onerror=alert(1)>.onnx"
     app.network._open.click()

@@ -34,6 +34,7 @@ class Desk:
         """An empty line."""
         self.state = state
         self.lock = threading.RLock()
+        self._local = threading.local()
         self._words = ipw.HTML(layout=ipw.Layout(flex="1"))
         close = ipw.Button(description="Dismiss", layout=ipw.Layout(width="80px"))
         close.on_click(lambda _: self.clear())
@@ -72,10 +73,25 @@ class Desk:
         except Exception as error:
             self.tell(error)
 
+    @contextmanager
+    def showing(self) -> Iterator[None]:
+        """While fields are set to what the state says, in this thread, no callback acts on them."""
+        before = getattr(self._local, "showing", False)
+        self._local.showing = True
+        try:
+            yield
+        finally:
+            self._local.showing = before
+
     def on(self, action: Callable[[], Any]) -> Callable[[Any], None]:
-        """A callback for a button or a trait: clears the last error, then acts, guarded."""
+        """A callback for a button or a trait: clears the last error, then acts, guarded.
+
+        It does nothing for what `showing` sets: nobody chose that.
+        """
 
         def callback(_: Any) -> None:
+            if getattr(self._local, "showing", False):
+                return
             self.clear()
             with self.guard():
                 action()

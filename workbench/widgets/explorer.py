@@ -182,10 +182,11 @@ class Explorer:
 
     def _show_choices(self) -> None:
         self.network.refresh()
-        for panel in (
-            self.partition, self.precision, self.exclusion, self.profile, self.settings
-        ):  # fmt: skip
-            panel.choices_changed()
+        with self.desk.showing():
+            for panel in (
+                self.partition, self.precision, self.exclusion, self.profile, self.settings
+            ):  # fmt: skip
+                panel.choices_changed()
 
     def _job_moved(self) -> None:
         self.building.refresh()
@@ -229,7 +230,6 @@ class Explorer:
         if not job.running and job.error is None and not self.closed:
             with self.desk.guard(), self.desk.lock:
                 self.settings.reported(job.result)
-                self.settings.choices_changed()
 
     def _refresh(self) -> None:
         """Bring everything up to date with a plan that is there."""

@@ -193,7 +193,6 @@ class SettingsPanel:
     def __init__(self, desk: Desk) -> None:
         """The present settings."""
         self.desk = desk
-        self._settling = False
         names = backends.names()
         self.fields: dict[str, Any] = {
             "backend": ipw.Dropdown(description="Engines by", options=names),
@@ -226,9 +225,8 @@ class SettingsPanel:
         )
 
     def _choose(self, name: str) -> None:
-        if not self._settling:
-            value = self.fields[name].value
-            self.desk.state.update(**{name: None if value == UNSET else value})
+        value = self.fields[name].value
+        self.desk.state.update(**{name: None if value == UNSET else value})
 
     def choices_changed(self) -> None:
         """Show what is chosen."""
@@ -244,12 +242,8 @@ class SettingsPanel:
         marked = [(_marked(report), report.name) for report in reports]
         for name in ("backend", "native"):
             field = self.fields[name]
-            chosen = field.value
-            self._settling = True
-            try:
-                field.options, field.value = marked, chosen
-            finally:
-                self._settling = False
+            with self.desk.showing():
+                field.options, field.value = marked, field.value
         told = "".join(map(_told, reports))
         self.doctor.value = markup.folded("what works here, and why not the rest", told)
 

@@ -29,7 +29,6 @@ class PartitionPanel:
     def __init__(self, desk: Desk) -> None:
         """The present choices."""
         self.desk = desk
-        self._settling = False
         label = {"description_width": "72px"}
         self.source = ipw.Dropdown(
             description="Source",
@@ -90,7 +89,7 @@ class PartitionPanel:
 
     def _slid(self) -> None:
         stop = self.slider.value
-        if not self._settling and self._stop(self.desk.state.curve) != stop:
+        if self._stop(self.desk.state.curve) != stop:
             self.desk.state.update(threshold=stop)
 
     def take_advice(self) -> None:
@@ -115,15 +114,10 @@ class PartitionPanel:
         state = self.desk.state
         curve, advice, totals = state.curve, state.recommended, state.partition
         options = [(_stop_words(point), point.min_subgraph_size) for point in curve]
-        if self.slider.options != tuple(options):
-            # Other options put a slider back to its first stop, which is nobody's choice.
-            self._settling = True
-            try:
-                self.slider.options = options
-                self.slider.value = self._stop(curve)
-            finally:
-                self._settling = False
-        self.slider.value = self._stop(curve)
+        with self.desk.showing():
+            if self.slider.options != tuple(options):
+                self.slider.options = options  # puts it back to its first stop
+            self.slider.value = self._stop(curve)
         self.slider.disabled = len(options) < 2
         self.advice.description = f"Recommended: {advice.min_subgraph_size}"
         self.advice.tooltip = f"Take it. {advice.reason}"
