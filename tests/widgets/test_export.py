@@ -60,8 +60,8 @@ def test_every_edge_ends_in_a_head_that_points_into_its_box():
     assert len(heads) == len(drawing.left.edges) + len(drawing.right.edges) > 20
     boxes = [shape for shape in sheet.shapes if isinstance(shape, Rect)]
     for tip, *base in heads:
-        assert math.dist(*base) == pytest.approx(6)
-        assert all(math.dist(tip, corner) == pytest.approx(math.hypot(7, 3)) for corner in base)
+        assert math.dist(*base) == pytest.approx(7.2)
+        assert all(math.dist(tip, corner) == pytest.approx(math.hypot(8, 3.6)) for corner in base)
         middle = ((base[0][0] + base[1][0]) / 2, (base[0][1] + base[1][1]) / 2)
         ahead = (2 * tip[0] - middle[0], 2 * tip[1] - middle[1])
         assert any(_within(ahead, box) and not _within(middle, box) for box in boxes)

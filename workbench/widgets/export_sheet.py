@@ -23,7 +23,7 @@ ASPECT = 1.35
 """Width by height that columns aim at."""
 _MARGIN, _GAP, _HEAD = 16.0, 26.0, 34.0
 _EDGE = "#868b91"
-_HEAD_LONG, _HEAD_HALF = 7.0, 3.0
+_HEAD_LONG, _HEAD_HALF = 8.0, 3.6
 
 Clip = tuple[float, float, float, float]
 """Left, top, width and height of the part of the sheet a shape may cover."""
