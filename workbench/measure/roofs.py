@@ -22,11 +22,13 @@ from workbench.measure.gpu import gpu_latency
 from workbench.measure.machine import processor
 from workbench.measure.timing import Warmup, latency
 from workbench.model import Model, from_proto
-from workbench.progress import Cancel
+from workbench.progress import Cancel, Event, Progress, silent
 from workbench.text import listed, plural, shown
 
 _SIDES = {False: (384, 512, 768), True: (4096, 8192)}
 """Extents of the square matrices, off and on a GPU: no library is fastest at one and the same."""
+PRECISIONS = ("float32", "float16", "bfloat16", "int8")
+"""Of products that can be measured."""
 _MEBIBYTES = {False: 64, True: 256}
 """Size of each of the three arrays that do not fit into a cache."""
 _CACHED = 1
@@ -78,6 +80,7 @@ def roofs(
     precisions: Sequence[str] = ("float32",),
     config: BuildConfig = BuildConfig(),
     seconds: float = 0.3,
+    progress: Progress = silent,
     cancel: Cancel | None = None,
 ) -> Roofs:
     """The bounds of this machine as a backend reaches them, the fastest sample of each counts.
@@ -89,9 +92,10 @@ def roofs(
 
     Args:
         backend: what runs the networks.
-        precisions: of matrices: ``float32``, ``float16``, ``bfloat16``, ``int8``.
+        precisions: of matrices, among `PRECISIONS`; float32 is measured in any case.
         config: threads and settings; shapes are ignored.
         seconds: time for the samples of each measurement.
+        progress: told of each measurement.
         cancel: stops it between samples.
 
     Raises:
@@ -99,11 +103,11 @@ def roofs(
         BackendError: the backend cannot build or run the float32 product or the sums.
         CancelledError: stopped by `cancel`.
     """
-    unknown = [name for name in precisions if name not in _PRODUCTS]
-    if unknown or not precisions:
-        raise ValueError(f"precisions {listed(unknown)}; must be among {', '.join(_PRODUCTS)}")
+    unknown = [name for name in precisions if name not in PRECISIONS]
+    if unknown:
+        raise ValueError(f"precisions {listed(unknown)}; must be among {', '.join(PRECISIONS)}")
     place = getattr(backend, "device", "cuda" if backend.name.startswith("tensorrt") else "cpu")
-    ran = _Ran(backend, replace(config, shapes={}), seconds, cancel, place != "cpu")
+    ran = _Ran(backend, replace(config, shapes={}), seconds, progress, cancel, place != "cpu")
     tops = _tops(ran, dict.fromkeys(["float32", *precisions]))
     large = _MEBIBYTES[ran.gpu]
     bandwidth = ran.bandwidth(large)
@@ -126,6 +130,7 @@ def _tops(ran: _Ran, precisions: Iterable[str]) -> dict[str, float]:
     """Precision computed in -> operations a second; one a backend refuses has no roof."""
     found: dict[str, float] = {}
     for precision, side in [(one, side) for one in precisions for side in _SIDES[ran.gpu]]:
+        ran.progress(Event("measure roofs", f"product of {side} x {side} matrices, {precision}"))
         try:
             engine = ran.backend.build(_PRODUCTS[precision](side), ran.config)
         except (BackendError, ModelError):
@@ -155,11 +160,13 @@ class _Ran:
     backend: Backend
     config: BuildConfig
     seconds: float
+    progress: Progress
     cancel: Cancel | None
     gpu: bool
 
     def bandwidth(self, mebibytes: int) -> float:
         """Bytes a second of a sum of arrays of this size."""
+        self.progress(Event("measure roofs", f"sum of arrays of {mebibytes} MiB"))
         engine = self.backend.build(_sum(mebibytes), self.config)
         return 3 * mebibytes * 2**20 / self.fastest(engine)
 

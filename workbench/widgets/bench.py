@@ -12,11 +12,12 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from workbench import hybrid, measure
-from workbench.backends.base import Engine, Feeds, Session, ShapeRange
+from workbench import backends, hybrid, measure
+from workbench.backends.base import BuildConfig, Engine, Feeds, Session, ShapeRange
 from workbench.cache import Cache
 from workbench.graph import Graph
-from workbench.measure import Measurement
+from workbench.measure import Measurement, Roofs
+from workbench.measure.roofs import PRECISIONS as ROOF_PRECISIONS
 from workbench.model import Model
 from workbench.partitioning import Partition
 from workbench.progress import Cancel, Progress, silent
@@ -51,6 +52,8 @@ class Built:
     """As it was built: with verdicts of engines that failed."""
     times: Mapping[str, float]
     """Layer -> seconds in one run; empty where the backends cannot tell."""
+    model: Model
+    """What it was built from, at the shapes it is run with."""
 
 
 class Bench:
@@ -64,6 +67,7 @@ class Bench:
         self._quality: dict[int, list[Measurement]] = {}
         self._latency: dict[int, list[Measurement]] = {}
         self._references: dict[Shapes, Reference] = {}
+        self._roofs: dict[tuple[str, int, tuple[str, ...]], Roofs] = {}
 
     @property
     def built(self) -> tuple[Built, ...]:
@@ -91,6 +95,28 @@ class Bench:
                 for one in self._built
                 if one.choices is None or one.configuration.variant not in variants
             ]
+
+    def roofs(self, one: Built) -> Roofs | None:
+        """What the backend of a configuration can do on this machine; None before `find_roofs`."""
+        return self._roofs.get(_machine(one))
+
+    def find_roofs(
+        self, one: Built, progress: Progress = silent, cancel: Cancel | None = None
+    ) -> Roofs:
+        """Measure what the backend of a configuration can do here; a few seconds.
+
+        Raises:
+            BackendError: it cannot run what is measured.
+            CancelledError: stopped by `cancel`.
+        """
+        name, threads, precisions = machine = _machine(one)
+        config = BuildConfig(threads=threads)
+        found = measure.roofs(
+            backends.get(name), precisions=precisions, config=config, progress=progress,
+            cancel=cancel,
+        )  # fmt: skip
+        self._roofs[machine] = found
+        return found
 
     def study(self) -> Study | None:
         """Everything measured so far; None before the first."""
@@ -166,6 +192,7 @@ class Bench:
                 ),
                 choices,
                 epoch,
+                model,
             )
         self._time(work, known)
         return known
@@ -194,7 +221,7 @@ class Bench:
             backend_version=version(native), device=device(native),
             build_seconds=time.perf_counter() - begun,
         )  # fmt: skip
-        self._add(work, engine, configuration, None, epoch)
+        self._add(work, engine, configuration, None, epoch, subject.fixed)
 
     def _add(
         self,
@@ -203,15 +230,18 @@ class Bench:
         configuration: Configuration,
         choices: Choices | None,
         epoch: int,
+        model: Model,
     ) -> Built:
         """Judge an engine and keep it."""
         with engine.session() as session:
             times = _profiled(session, next(work.feeds()))
             quality = self._judged(work, configuration, session)
         partition = engine.partition if isinstance(engine, hybrid.Hybrid) else None
+        shapes = work.subject.shapes
         made = Built(
-            choices, configuration, engine, work.subject.shapes, engine.layers(), partition, times
-        )
+            choices, configuration, engine, shapes, engine.layers(), partition, times,
+            model.with_shapes(dict(shapes)) if shapes else model,
+        )  # fmt: skip
         with self._lock:
             if epoch == self._epoch:
                 self._built.append(made)
@@ -294,6 +324,14 @@ def _described(
         build_failures=len(planned.subgraphs) - len(made.subgraphs),
         build_seconds=seconds,
     )
+
+
+def _machine(one: Built) -> tuple[str, int, tuple[str, ...]]:
+    """What roofs depend on: backend, threads, and the precisions layers compute in."""
+    computed = {str(node.attributes.get("precision")) for node in one.layers.nodes}
+    computed |= {"int8"} if "uint8" in computed else set()
+    precisions = tuple(name for name in ROOF_PRECISIONS if name in computed)
+    return one.configuration.backend, one.choices.threads if one.choices else 1, precisions
 
 
 def _profiled(session: Session, feeds: Feeds) -> dict[str, float]:

@@ -18,7 +18,9 @@ from workbench.widgets.bench import Built
 from workbench.widgets.comparing import layer_rows, side_by_side
 from workbench.widgets.desk import Desk
 
-PLOTS = ("latency", "accuracy", "trade-off", "layers by time", "threshold curve")
+PLOTS = (
+    "latency", "accuracy", "trade-off", "layers by time", "roofline", "threshold curve"
+)  # fmt: skip
 _WIDTHS = {
     "configuration": "2fr", "engines": "4.8em", "nodes": "4em", "latency ms": "1.8fr",
     "CPU ms": "3.6em", "to baseline": "1.2fr", "top-1 %": "1.5fr", "SNR dB": "3.6em",
@@ -66,8 +68,8 @@ class ResultsPanel:
             [results, ipw.VBox([self.kind, self.drawn]), ipw.VBox(files)],
             titles=("Configurations", "Plots", "Save, report, code"),
         )
-        self.kind.observe(desk.on(self.draw), "value")
-        self.widget.observe(desk.on(self.draw), "selected_index")
+        self.kind.observe(desk.on(self._chosen), "value")
+        self.widget.observe(desk.on(self._chosen), "selected_index")
         self.refresh()
 
     def refresh(self) -> None:
@@ -150,6 +152,21 @@ class ResultsPanel:
         self.desk.state.bench.remove(names)
         self.refresh()
 
+    def _chosen(self) -> None:
+        """Draw what was chosen; a roofline needs roofs, which are measured once."""
+        self.draw()
+        one, state = self._drawn_one(), self.desk.state
+        looked_at = self.widget.selected_index == 1 and self.kind.value == "roofline"
+        if looked_at and one is not None and state.bench.roofs(one) is None:
+            state.run("measure roofs", partial(state.bench.find_roofs, one))
+
+    def _drawn_one(self) -> Built | None:
+        """The configuration whose layers are drawn: ticked, as chosen, or the newest."""
+        state = self.desk.state
+        if state.study is None:
+            return None
+        return (self.ticked() or [state.built or state.bench.built[-1]])[0]
+
     def draw(self) -> None:
         """Draw the chosen plot, if plots are looked at: drawing takes a while."""
         if self.widget.selected_index != 1:
@@ -170,15 +187,29 @@ class ResultsPanel:
         study = state.study
         if study is None:
             return ""
-        if kind == "layers by time":
-            one = (self.ticked() or [state.built or state.bench.built[-1]])[0]
-            name = one.configuration.variant
-            return markup.picture(
-                report.svg(plot.layer_times(one.layers, one.times, name=name)), kind
-            )
+        if kind in ("layers by time", "roofline"):
+            return self._layers_picture(kind)
         return "".join(
             _drawn(kind, study, model, b) for model in study.models for b in study.batches(model)
         )
+
+    def _layers_picture(self, kind: str) -> str:
+        one = self._drawn_one()
+        if one is None:
+            return ""
+        name = one.configuration.variant
+        if kind == "layers by time":
+            axes = plot.layer_times(one.layers, one.times, name=name)
+            return markup.picture(report.svg(axes), kind)
+        roofs = self.desk.state.bench.roofs(one)
+        if roofs is None:
+            words = (
+                "What this machine can do at most is measured first: a few seconds, begun whenever "
+                "this plot is chosen."
+            )
+            return markup.paragraph(words, quiet=True)
+        axes = plot.roofline(one.layers, one.times, one.model, roofs, name=name)
+        return markup.picture(report.svg(axes), kind)
 
     def save(self) -> None:
         """Write the study."""
