@@ -189,7 +189,8 @@ def _use(row: RooflineNumbers, roofs: Roofs) -> str:
     if row.ceiling is None or top is None:
         return ""
     if row.rate <= row.ceiling:
-        return f", {100 * row.rate / row.ceiling:.0f} % of its roof"
+        share = 100 * row.rate / row.ceiling
+        return f", {f'{share:.0f}' if share >= 1 else 'under 1'} % of its roof"
     return ", at its roof" if row.ceiling == top else ", above memory's slope"
 
 
