@@ -5,28 +5,55 @@ from __future__ import annotations
 import io
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from workbench import markup, plot
 from workbench.errors import StudyError
+from workbench.graph import Graph
+from workbench.precision import achieved, asked
 from workbench.study import Study
+from workbench.study.results import Key
 from workbench.study.tables import NOTHING, PRINTED, rows
-from workbench.text import plural, shown
+from workbench.text import listed, plural, shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
-def html(study: Study, *, title: str = "", notes: str = "") -> str:
+_NO_LAYERS: Mapping[Key, Layers] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Layers:
+    """What a configuration runs, for its table in the report; a study has no layers."""
+
+    graph: Graph
+    """The network it was built from."""
+    layers: Graph
+    """`Engine.layers()`; origins name nodes of `graph`."""
+    times: Mapping[str, float]
+    """Layer -> seconds in one run; may be empty."""
+
+
+def html(
+    study: Study,
+    *,
+    title: str = "",
+    notes: str = "",
+    layers: Mapping[Key, Layers] = _NO_LAYERS,
+) -> str:
     """The report as a page.
 
     Args:
         study: what was measured.
         title: of the page; names of the networks if empty.
         notes: plain text put in front of the numbers.
+        layers: `Configuration.key` -> what it runs, for a folded table of its layers.
     """
     title = title or f"Study of {', '.join(study.models)}"
     parts = [f"<h1>{markup.escaped(title)}</h1>"]
@@ -37,19 +64,31 @@ def html(study: Study, *, title: str = "", notes: str = "") -> str:
     for model in study.models:
         for batch in study.batches(model):
             parts += _section(study, model, batch)
+            parts += [
+                layers_table(one.variant, layers[one.key])
+                for one in study.select(model, batch)
+                if one.key in layers
+            ]
     parts += ["<h2>Measured on</h2>", markup.paragraph(study.environment)]
     parts += [markup.paragraph(line) for line in _measured_by(study)]
     return markup.page(title, *parts)
 
 
-def save(study: Study, path: str | os.PathLike[str], *, title: str = "", notes: str = "") -> Path:
+def save(
+    study: Study,
+    path: str | os.PathLike[str],
+    *,
+    title: str = "",
+    notes: str = "",
+    layers: Mapping[Key, Layers] = _NO_LAYERS,
+) -> Path:
     """Write `html` to a file; the path.
 
     Raises:
         StudyError: the file cannot be written.
     """
     target = Path(path)
-    text = html(study, title=title, notes=notes)
+    text = html(study, title=title, notes=notes, layers=layers)
     try:
         partial = target.with_name(f".{target.name}.{os.getpid()}.part")
         partial.write_text(text, encoding="utf-8")
@@ -59,6 +98,25 @@ def save(study: Study, path: str | os.PathLike[str], *, title: str = "", notes: 
             f"{shown(target)}: cannot be written ({shown(error.strerror)}); choose another place"
         ) from error
     return target
+
+
+def layers_table(name: str, ran: Layers) -> str:
+    """The layers of a configuration, folded: precision asked for and achieved, time, nodes.
+
+    Asked for is what the types of the network say that the configuration was built from. The
+    slowest layer comes first, one without a time last.
+    """
+    audit = achieved(ran.layers, asked(ran.graph), ran.graph)
+    rows = [
+        (
+            one.layer, one.requested.value, one.achieved or NOTHING, str(one.outcome),
+            f"{1e6 * ran.times[one.layer]:.1f}" if one.layer in ran.times else NOTHING,
+            listed(one.origin, 3),
+        )
+        for one in sorted(audit.layers, key=lambda one: -ran.times.get(one.layer, -1.0))
+    ]  # fmt: skip
+    header = ("layer", "asked for", "computed in", "outcome", "µs", "stands for")
+    return markup.folded(f"layers of {name}", markup.table(header, rows, most=500))
 
 
 def table(study: Study, model: str, batch: int) -> str:

@@ -14,10 +14,11 @@ from workbench import backends, hybrid, markup, plot, report, study, zoo
 from workbench import model as models
 from workbench.graph import Graph, Node, TensorSpec
 from workbench.partitioning import Exclusion, plan
+from workbench.precision import asked
 from workbench.ranges import CalibrationTable, Range
 from workbench.study import Design, Subject
 from workbench.widgets import display
-from workbench.widgets.display_precision import asked, precision_parts
+from workbench.widgets.display_precision import precision_parts
 from workbench.widgets.hook import TYPES, bundle
 
 HOSTILE = (

@@ -6,11 +6,12 @@ weights or a backend: graphs and plain values only.
 """
 
 from workbench.precision.achieved import Achieved, Audit, Outcome, achieved
+from workbench.precision.asking import asked
 from workbench.precision.flags import builder_flags, uses_tf32
 from workbench.precision.plan import Precision, PrecisionPlan, Rule
 from workbench.precision.resolution import Change, Resolution
 
 __all__ = [
     "Achieved", "Audit", "Change", "Outcome", "Precision", "PrecisionPlan", "Resolution", "Rule",
-    "achieved", "builder_flags", "uses_tf32",
+    "achieved", "asked", "builder_flags", "uses_tf32",
 ]  # fmt: skip

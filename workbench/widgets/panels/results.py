@@ -218,7 +218,11 @@ class ResultsPanel:
     def export(self) -> None:
         """Write the report as HTML, with the code that reproduces the present choices."""
         target = self._target().with_suffix(".html")
-        path = report.save(self._study(), target, notes=self.desk.state.python())
+        layers = {
+            one.configuration.key: report.Layers(one.model.graph, one.layers, one.times)
+            for one in self.desk.state.bench.built
+        }
+        path = report.save(self._study(), target, notes=self.desk.state.python(), layers=layers)
         self.said.value = _done(path)
 
     def copy(self) -> None:
