@@ -71,7 +71,7 @@ def test_work_bytes_and_speed_are_those_counted_by_hand():
     assert (product.flops, product.nbytes) == (2 * 10 * 256, 4 * (256 + 10 + 2560))
     assert [row.kind for row in rows.values()] == ["matrix product", "convolution", "other"]
     assert (moved.flops, moved.drawn) == (0, False)
-    assert conv.label == "conv +2"
+    assert (conv.label, product.label) == ("conv +2", "product +1")
 
 
 def test_the_ceiling_is_the_lower_of_both_roofs():

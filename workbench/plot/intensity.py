@@ -38,7 +38,7 @@ class RooflineNumbers:
 
     name: str
     label: str
-    """The user's name for it, as in `LayerNumbers`."""
+    """The user's name for it: the node that computes most, and how many more it stands for."""
     kind: str
     """One of `KINDS`, or ``other``."""
     precision: str
@@ -101,8 +101,8 @@ def roofline_numbers(
             ceiling = roofs.attainable(work / nbytes, precision)
         rows.append(
             RooflineNumbers(
-                node.name, label_of(node), counted.kind(node), precision, seconds, seconds / total,
-                work, nbytes, counted.is_shared(node), ceiling,
+                node.name, counted.label(node), counted.kind(node), precision, seconds,
+                seconds / total, work, nbytes, counted.is_shared(node), ceiling,
             )
         )  # fmt: skip
     return sorted(rows, key=lambda row: -row.seconds)
@@ -139,13 +139,24 @@ class _Counted:
             return None
         return sum((flops or 0) / max(1, self.times_used[name]) for name, flops in known)
 
+    def main(self, layer: Node) -> Node | None:
+        """The node that computes most in a layer; None where nothing is behind it."""
+        nodes = self.origin(layer)
+        return max(nodes, key=lambda node: self.flops[node.name] or 0) if nodes else None
+
     def kind(self, layer: Node) -> str:
         """The kind of what computes most in a layer."""
-        nodes = self.origin(layer)
-        if not nodes:
-            return OTHER
-        most = max(nodes, key=lambda node: self.flops[node.name] or 0)
-        return next((kind for kind, types in KINDS.items() if most.op_type in types), OTHER)
+        most = self.main(layer)
+        found = (kind for kind, types in KINDS.items() if most and most.op_type in types)
+        return next(found, OTHER)
+
+    def label(self, layer: Node) -> str:
+        """What computes most in a layer, and how many more nodes are behind it."""
+        most = self.main(layer)
+        if most is None:
+            return label_of(layer)
+        more = len(layer.origin) - 1
+        return f"{most.name} +{more}" if more else most.name
 
     def moved(self, layer: Node) -> int | None:
         """Bytes a layer reads and writes."""
