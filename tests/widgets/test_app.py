@@ -2,6 +2,11 @@
 
 import ast
 import json
+import os
+import signal
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
@@ -20,12 +25,13 @@ def test_the_page_is_a_valid_notebook_that_names_its_file_absolutely(
     made = app.page("it's.onnx", "digits")
     nbformat.validate(nbformat.reads(json.dumps(made), as_version=4))
     (call,) = [
-        n for n in ast.walk(ast.parse(made["cells"][0]["source"])) if isinstance(n, ast.Call)
+        n for n in ast.walk(ast.parse(made["cells"][1]["source"])) if isinstance(n, ast.Call)
     ]  # type: ignore[index]
     assert ast.literal_eval(call.args[0]) == str(tmp_path / "it's.onnx")
     assert ast.literal_eval(call.keywords[0].value) == "digits"
-    assert "wb.explore(None)" in app.page(None, None)["cells"][0]["source"]  # type: ignore[index]
-    assert "'resnet50'" in app.page("resnet50", None)["cells"][0]["source"]  # type: ignore[index]
+    assert f"chdir({str(tmp_path)!r})" in made["cells"][0]["source"]  # type: ignore[index]
+    assert "wb.explore(None)" in app.page(None, None)["cells"][1]["source"]  # type: ignore[index]
+    assert "'resnet50'" in app.page("resnet50", None)["cells"][1]["source"]  # type: ignore[index]
 
 
 def test_the_template_fetches_nothing(tmp_path: Path):
@@ -43,7 +49,7 @@ def test_a_wrong_model_is_refused_before_a_server_starts(capsys: pytest.CaptureF
 
 
 def test_what_is_missing_is_said_with_what_to_install():
-    with pytest.raises(MissingDependencyError, match=r"pip install 'workbench\[lab\]'"):
+    with pytest.raises(MissingDependencyError, match=r"make lab`.*pip install -e '\.\[lab\]'"):
         lab.require("no_such_package")
 
 
@@ -58,3 +64,31 @@ def test_the_options_are_there():
     assert (given.model, given.port, given.no_browser) == ("resnet50", 9000, True)
     assert parser().parse_args(["lab"]).folder is None
     assert lab.NOTEBOOKS.is_dir()
+
+
+def test_a_port_that_is_taken_is_told(capsys: pytest.CaptureFixture[str]):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = str(other.getsockname()[1])
+        assert main(["app", "digits_resnet", "--no-browser", "--port", port]) == 1
+    assert f"port {port}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+def test_the_server_ends_with_the_command(sent: int, tmp_path: Path):
+    """The server here is any program that goes on; it says its process number."""
+    lines = (
+        "import sys",
+        "from workbench.cli.lab import serve",
+        "code = 'import os, time; print(os.getpid(), flush=True); time.sleep(600)'",
+        "sys.exit(serve([sys.executable, '-c', code]))",
+    )
+    command = [sys.executable, "-c", "\n".join(lines)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as served:
+        assert served.stdout is not None
+        server = int(served.stdout.readline())
+        served.send_signal(sent)
+        assert served.wait(30) == 0
+    with pytest.raises(ProcessLookupError):
+        os.kill(server, 0)

@@ -26,7 +26,7 @@ def run(given: argparse.Namespace) -> int:
         notebook = folder / "workbench.ipynb"
         notebook.write_text(json.dumps(page(given.model, given.data)), encoding="utf-8")
         command = [
-            sys.executable, "-m", "voila", str(notebook), f"--port={given.port or 8866}",
+            sys.executable, "-m", "voila", str(notebook),
             f"--VoilaConfiguration.extension_denylist={list(DENIED)!r}",
         ]  # fmt: skip
         environment = dict(os.environ)
@@ -34,30 +34,37 @@ def run(given: argparse.Namespace) -> int:
             command.append("--template=workbench")
             found = environment.get("JUPYTER_PATH")
             environment["JUPYTER_PATH"] = str(folder) + (os.pathsep + found if found else "")
-        common.note(f"the Explorer is at http://localhost:{given.port or 8866}; Ctrl-C stops it")
-        return serve(command, given.no_browser, environment)
+        port = given.port or 8866
+        common.note(f"the Explorer is at http://localhost:{port}; Ctrl-C stops it")
+        return serve(command, port, given.no_browser, environment)
 
 
 def page(model: str | None, data: str | None) -> dict[str, object]:
-    """The notebook of one cell that shows the Explorer. Paths are absolute: it runs elsewhere."""
+    """The notebook that shows the Explorer, at work in this folder: what is saved goes there."""
     asked = ", ".join(
         [repr(_absolute(model)) if model else "None"]
         + ([f"data={_absolute(data)!r}"] if data else [])
     )
-    cell = {
-        "cell_type": "code",
-        "execution_count": None,
-        "id": "explorer",
-        "metadata": {},
-        "outputs": [],
-        "source": f"import workbench as wb\n\nwb.explore({asked})",
-    }
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     return {
-        "cells": [cell],
+        "cells": [
+            _cell("folder", f"import os\n\nos.chdir({str(Path.cwd())!r})"),
+            _cell("explorer", f"import workbench as wb\n\nwb.explore({asked})"),
+        ],
         "metadata": {"kernelspec": kernel, "title": "workbench"},
         "nbformat": 4,
         "nbformat_minor": 5,
+    }
+
+
+def _cell(name: str, source: str) -> dict[str, object]:
+    return {
+        "cell_type": "code",
+        "execution_count": None,
+        "id": name,
+        "metadata": {},
+        "outputs": [],
+        "source": source,
     }
 
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import signal
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from workbench.cli import common
@@ -23,7 +27,7 @@ def run(given: argparse.Namespace) -> int:
         raise FileNotFoundError(f"{folder} is no folder; give one with notebooks")
     common.note(f"JupyterLab on {folder}; stop it with Ctrl-C")
     command = [sys.executable, "-m", "jupyterlab", f"--notebook-dir={folder}"]
-    return serve([*command, f"--port={given.port}"] if given.port else command, given.no_browser)
+    return serve(command, given.port, given.no_browser)
 
 
 def require(package: str) -> None:
@@ -34,20 +38,60 @@ def require(package: str) -> None:
     """
     if importlib.util.find_spec(package) is None:
         raise MissingDependencyError(
-            f"{package} is not installed; run `pip install 'workbench[lab]'`", backend=package
+            f"{package} is not installed; run `make lab` in the checkout, or "
+            "`pip install -e '.[lab]'` there",
+            backend=package,
         )
 
 
 def serve(
-    command: list[str], no_browser: bool = False, environment: dict[str, str] | None = None
+    command: list[str],
+    port: int | None = None,
+    no_browser: bool = False,
+    environment: dict[str, str] | None = None,
 ) -> int:
-    """Run a server in the foreground until it ends; its exit status. Ctrl-C is a normal end."""
+    """Run a server in the foreground until it ends; its exit status.
+
+    Ctrl-C is a normal end, and so is being terminated; the server never outlives this process then.
+
+    Raises:
+        OSError: the port is taken.
+    """
+    if port:
+        _refuse_taken(port)
+        command = [*command, f"--port={port}"]
     if no_browser:
         command = [*command, "--no-browser"]
-    with subprocess.Popen(command, env=environment) as server:
+    with _terminated_like_ctrl_c(), subprocess.Popen(command, env=environment) as server:
         try:
             return server.wait()
         except KeyboardInterrupt:
+            return 0
+        finally:
             server.terminate()
             server.wait()
-            return 0
+
+
+def _refuse_taken(port: int) -> None:
+    """Servers take the next free port instead, where nobody looks."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise OSError(
+                f"port {port} of this machine cannot be had ({error.strerror}); stop what serves "
+                "there, or give another with --port"
+            ) from error
+
+
+@contextmanager
+def _terminated_like_ctrl_c() -> Iterator[None]:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

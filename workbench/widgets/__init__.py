@@ -41,6 +41,6 @@ def _explained(error: ModuleNotFoundError) -> ImportError:
         return error
     return MissingDependencyError(
         f"{error.name} is not installed, and the application needs it; run "
-        "`pip install 'workbench[lab]'`",
+        "`make lab` in the checkout, or `pip install -e '.[lab]'` there",
         backend="notebook",
     )

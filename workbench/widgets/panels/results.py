@@ -277,7 +277,7 @@ def _cells(
 
 
 def _done(path: Path) -> str:
-    return f'<div role="status">written: {shown_path(path)}</div>'
+    return f'<div role="status">written: {shown_path(path.resolve())}</div>'
 
 
 def shown_path(path: Path) -> str:
