@@ -338,3 +338,36 @@ def test_a_reader_that_goes_away_is_no_error():
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=os.environ)
     assert done.stdout.startswith("inception_v3")
     assert done.stderr == ""
+
+
+def test_a_network_with_two_outputs_is_told_which_holds_the_scores(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    value = helper.make_tensor_value_info
+    nodes = [helper.make_node("Flatten", ["x"], ["scores"], name="flat"),
+             helper.make_node("Relu", ["x"], ["more"], name="relu")]  # fmt: skip
+    graph = helper.make_graph(
+        nodes, "two", [value("x", TensorProto.FLOAT, [1, 1, 1, 2])],
+        [value("scores", TensorProto.FLOAT, [1, 2]),
+         value("more", TensorProto.FLOAT, [1, 1, 1, 2])],
+    )  # fmt: skip
+    opset = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), tmp_path / "two.onnx")
+    np.savez(tmp_path / "d.npz", images=np.ones((8, 1, 1, 2), np.float32), labels=[0, 1] * 4)
+    monkeypatch.chdir(tmp_path)
+    words = ("study", "two.onnx", "--data", "d.npz", "--seconds", "0.05", "--thresholds", "1")
+    status, _, said = run(capsys, *words)
+    assert status == 1
+    assert "outputs scores, more; say with --output NAME" in said
+    status, _, said = run(capsys, *words, "--output", "score")
+    assert status == 1
+    assert "did you mean scores?" in said
+    assert not (tmp_path / "out").exists()
+    status, out, said = run(capsys, *words, "--output", "scores")
+    assert status == 0, said
+    assert "out/study/two/study.csv" in out
+    status, _, said = run(capsys, *words, "--output", "scores", "--threads", "2")
+    assert status == 1
+    assert "(threads: 1 in the file, 2 now)" in said
+    assert "--out" in said
+    assert "--fresh" in said

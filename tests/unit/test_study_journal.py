@@ -62,9 +62,17 @@ def test_damage_before_the_end_is_an_error_and_the_file_stays(tmp_path):
 def test_a_journal_of_another_plan_is_refused_and_kept(tmp_path):
     path = tmp_path / "study.jsonl"
     whole = written(path)
-    with pytest.raises(StudyError, match=r"another study \(design threads: 1 in the file, 4 now\)"):
+    with pytest.raises(StudyError, match=r"another study \(threads: 1 in the file, 4 now\)"):
         Journal(path, StudyPlan({"design": {"threads": 4}}), {})
     assert path.read_bytes() == whole
+
+
+def test_a_study_of_nothing_but_failures_does_not_stand_in_the_way(tmp_path):
+    path = tmp_path / "study.jsonl"
+    written(path, [{"configuration": {"failed": "no room"}}, {"group": ["m", 1]}])
+    with Journal(path, StudyPlan({"design": {"threads": 4}}), {}) as journal:
+        assert journal.earlier == []
+    assert records(path)[0][0]["plan"] == {"design": {"threads": 4}}
 
 
 def test_a_file_that_is_no_journal_is_refused_and_kept(tmp_path):

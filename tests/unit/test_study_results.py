@@ -240,6 +240,20 @@ def test_plans_say_what_differs():
     other = StudyPlan({"design": {"threads": 2, "batches": [1]}, "machine": {}})
     assert one.differences(one) == ()
     assert one.differences(other) == (
-        "design threads: 1 in the file, 2 now",
+        "threads: 1 in the file, 2 now",
         "machine processor: A in the file, nothing now",
+    )
+
+
+def test_plans_name_networks_and_no_digests():
+    def of(**networks):
+        return StudyPlan({"networks": networks, "design": {}, "machine": {}})
+
+    mine = {"content": "1f70", "data": "ab12", "output": None}
+    assert of(mine=mine).differences(of(digits=mine)) == ("networks: mine in the file, now digits",)
+    other = {"content": "2e80", "data": "cd34", "output": "logits"}
+    assert of(mine=mine).differences(of(mine=other)) == (
+        "network mine: another model of this name",
+        "network mine: other data",
+        "network mine output: none in the file, logits now",
     )

@@ -201,20 +201,26 @@ def data(command: Parser) -> None:
 def studying(command: Parser) -> None:
     """What a study compares."""
     command.add_argument("models", metavar="MODEL", nargs="+", help="ONNX files or zoo networks")
-    command.add_argument("--seed", type=seed, help="seed of random zoo networks (0)")
     command.add_argument(
         "--thresholds", type=counts, default=(1, 3, 5, 10), metavar="A,B", help="1,3,5,10"
     )
-    command.add_argument("--batches", type=counts, default=(1,), metavar="A,B", help="1")
     command.add_argument("--backends", type=words, default=("openvino",), metavar="A,B")
     command.add_argument("--native", default="onnxruntime", help="what runs the rest")
+    measuring(command, "out/study")
+
+
+def measuring(command: Parser, usual: str) -> None:
+    """How a study measures, and where results and the journal go."""
+    command.add_argument("--seed", type=seed, help="seed of random zoo networks (0)")
+    command.add_argument("--batches", type=counts, default=(1,), metavar="A,B", help="1")
     command.add_argument("--threads", type=count, default=1)
-    command.add_argument(
-        "--seconds", type=seconds, default=2.0, help="measuring time a configuration"
-    )
-    command.add_argument("--out", type=Path, default=Path("out/study"), metavar="FOLDER")
+    command.add_argument("--seconds", type=limit, default=2.0, help="for each configuration (2)")
+    command.add_argument("--out", type=Path, metavar="FOLDER", help=f"default: {usual}/NETWORKS")
     command.add_argument("--format", choices=("csv", "parquet", "json"), default="csv")
     command.add_argument("--fresh", action="store_true", help="start over instead of resuming")
+    command.add_argument(
+        "--output", metavar="NAME", help="output that holds the scores, of networks with several"
+    )
 
 
 def calibrating(command: Parser) -> None:
@@ -253,16 +259,8 @@ def comparing_precisions(command: Parser) -> None:
         nargs="*",
         help="ONNX files or zoo networks; default: the trained ones of the zoo",
     )
-    command.add_argument("--seed", type=seed, help="seed of random zoo networks (0)")
-    command.add_argument("--batches", type=counts, default=(1,), metavar="A,B", help="1")
     command.add_argument("--backend", default="openvino", help="what builds and runs (openvino)")
-    command.add_argument("--threads", type=count, default=1)
-    command.add_argument(
-        "--seconds", type=limit, default=2.0, help="measuring time a configuration (2)"
-    )
-    command.add_argument("--out", type=Path, default=Path("out/precision"), metavar="FOLDER")
-    command.add_argument("--format", choices=("csv", "parquet", "json"), default="csv")
-    command.add_argument("--fresh", action="store_true", help="start over instead of resuming")
+    measuring(command, "out/precision")
 
 
 def counting(command: Parser) -> None:

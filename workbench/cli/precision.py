@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from workbench.cli import common, sources
-from workbench.cli.study import measured, note_departures
+from workbench.cli.study import measured, note_departures, usual_folder
 from workbench.study import Design, Study, Subject, Whole
 from workbench.study.beside import text
 from workbench.text import shown
@@ -27,12 +27,13 @@ def run(given: argparse.Namespace) -> int:
         method=given.method,
         strict=given.strict,
     )
-    found = measured(subjects, design, given.out, fresh=given.fresh)
+    out = given.out or usual_folder("out/precision", subjects)
+    found = measured(subjects, design, out, fresh=given.fresh)
     print(text(found))
     _footnotes(found)
-    page = given.out / "precision.md"
+    page = out / "precision.md"
     page.write_text(text(found, markdown=True), encoding="utf-8")
-    print(f"\nwritten:\n  {page}\n  {found.save(given.out / f'study.{given.format}')}")
+    print(f"\nwritten:\n  {page}\n  {found.save(out / f'study.{given.format}')}")
     return 1 if all(one.failed for one in found.configurations) else 0
 
 

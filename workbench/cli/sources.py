@@ -16,7 +16,7 @@ from workbench.precision import Precision, PrecisionPlan
 from workbench.ranges import CalibrationTable
 from workbench.study import Subject
 from workbench.study.design import Weights
-from workbench.text import shown
+from workbench.text import listed, nearest, shown
 
 DIGITS = ("digits", "noisy-digits")
 CALIBRATION_SAMPLES = 128
@@ -43,8 +43,31 @@ def subject(name: str, given: argparse.Namespace) -> Subject:
     if _needs_ranges(given.precisions):
         calibration = calibration_of(model, found, given)
     return Subject(
-        model, data=found, title=Path(name).stem, weights=weights, calibration=calibration
+        model,
+        data=found,
+        title=Path(name).stem,
+        weights=weights,
+        output=_output(model, given),
+        calibration=calibration,
     )
+
+
+def _output(model: Model, given: argparse.Namespace) -> str | None:
+    """The output that holds the scores; a network with one output needs none named."""
+    names = [spec.name for spec in model.graph.outputs]
+    if given.output in names or (len(names) == 1 and len(given.models) > 1):
+        return given.output if given.output in names else None
+    if given.output:
+        raise DataError(
+            f"--output {shown(given.output)}: {shown(model.name)} has no such output"
+            f"{nearest(given.output, names)}; there is {listed(names)}"
+        )
+    if given.data and len(names) > 1:
+        raise DataError(
+            f"{shown(model.name)} has outputs {listed(names)}; say with --output NAME which one "
+            "holds the scores"
+        )
+    return None
 
 
 def data(name: str | None, given: argparse.Namespace, part: str = "test") -> LabelledData | None:

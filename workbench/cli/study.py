@@ -13,11 +13,14 @@ from workbench.study import Design, Study
 from workbench.text import shown
 
 JOURNAL = "journal.jsonl"
+LONGEST_NAME = 120
+"""Characters of a folder's name at most."""
 
 
 def run(given: argparse.Namespace) -> int:
     """Measure what is left to measure, write table and figures; the status is 1 if nothing ran."""
     subjects = [sources.subject(name, given) for name in given.models]
+    out = given.out or usual_folder("out/study", subjects)
     design = Design(
         thresholds=given.thresholds,
         batches=given.batches,
@@ -33,12 +36,17 @@ def run(given: argparse.Namespace) -> int:
         method=given.method,
         strict=given.strict,
     )
-    found = measured(subjects, design, given.out, fresh=given.fresh)
-    finish(found, given.out, given.format)
+    found = measured(subjects, design, out, fresh=given.fresh)
+    finish(found, out, given.format)
     if all(one.failed for one in found.configurations):
         common.note("no configuration ran; the table says why, `workbench doctor` what to install")
         return 1
     return 0
+
+
+def usual_folder(base: str, subjects: list[study.Subject]) -> Path:
+    """A folder of its own for each choice of networks, so that studies do not meet in one."""
+    return Path(base) / "+".join(subject.name for subject in subjects)[:LONGEST_NAME]
 
 
 def measured(

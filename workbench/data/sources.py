@@ -133,7 +133,8 @@ def read_list(folder: Path, list_file: Path) -> tuple[Entry, ...]:
     except OSError as error:
         raise DataError(
             f"{shown(list_file)}: cannot be read ({shown(error.strerror)}); it should hold one "
-            "`path label` line for each picture; name another with list_file="
+            "`path label` line for each picture; name another with list_file= "
+            "(on the command line --list-file)"
         ) from error
     except UnicodeDecodeError as error:
         raise DataError(

@@ -107,8 +107,8 @@ def _scores(
     if name is None:
         if len(outputs) != 1:
             raise DataError(
-                f"the network has outputs {listed(outputs)}; say with output= which one holds the "
-                "scores"
+                f"the network has outputs {listed(outputs)}; say which one holds the scores: "
+                "output= (on the command line --output)"
             )
         name = next(iter(outputs))
     if name not in outputs:

@@ -261,8 +261,16 @@ class StudyPlan:
         return cls(decoded(encoded(fields)))
 
     def differences(self, other: StudyPlan) -> tuple[str, ...]:
-        """What differs, in words: ``design threads: 1 in the file, 2 now``; self is the file's."""
-        return tuple(_differences(self.fields, other.fields, ""))
+        """What differs, in words: ``threads: 1 in the file, 2 now``; self is the file's."""
+
+        def both(part: str) -> tuple[Any, Any]:
+            return self.fields.get(part, {}), other.fields.get(part, {})
+
+        return (
+            *_network_differences(*both("networks")),
+            *_differences(*both("design"), ""),
+            *_differences(_own(self), _own(other), "machine"),
+        )
 
 
 def _calibration(subject: Subject, design: Design) -> dict[str, str | None]:
@@ -271,13 +279,45 @@ def _calibration(subject: Subject, design: Design) -> dict[str, str | None]:
     return {"calibration": subject.calibration.digest if subject.calibration else None}
 
 
+def _own(plan: StudyPlan) -> dict[str, Any]:
+    """What is the machine's alone: the threads it notes are those of the design."""
+    return {key: value for key, value in plan.fields.get("machine", {}).items() if key != "threads"}
+
+
+_OTHER = {
+    "content": "another model of this name", "data": "other data", "precisions": "other precisions",
+    "calibration": "other calibration", "exclude": "other nodes kept out of engines",
+}  # fmt: skip
+"""What differs where the values themselves, digests and the like, say nothing to a reader."""
+
+
+def _network_differences(mine: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Other networks by their names; of the same ones, what is new about each."""
+    if mine.keys() != other.keys():
+        return [f"networks: {listed(mine)} in the file, now {listed(other)}"]
+    return [
+        difference
+        for name in mine
+        for difference in _differences(mine[name], other[name], f"network {shown(name)}")
+    ]
+
+
 def _differences(mine: Any, other: Any, path: str) -> list[str]:
     if isinstance(mine, Mapping) and isinstance(other, Mapping):
         found = []
         for key in dict.fromkeys([*mine, *other]):
-            at = f"{path} {shown(key)}".strip()
-            found += _differences(mine.get(key, "nothing"), other.get(key, "nothing"), at)
+            one, two = mine.get(key, "nothing"), other.get(key, "nothing")
+            if key in _OTHER and one != two:
+                found.append(f"{path}: {_OTHER[key]}".removeprefix(": "))
+            else:
+                found += _differences(one, two, f"{path} {shown(key)}".strip())
         return found
     if mine == other:
         return []
-    return [f"{path}: {shown(mine, 60)} in the file, {shown(other, 60)} now"]
+    return [f"{path}: {_told(mine)} in the file, {_told(other)} now"]
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return listed(value, 12) or "none"
+    return "none" if value is None else shown(value, 60)

@@ -20,9 +20,11 @@ from typing import Any
 from workbench.errors import StudyError
 from workbench.study.codec import decoded, encoded
 from workbench.study.design import StudyPlan
-from workbench.text import listed, shown
+from workbench.text import shown
 
 FORMAT = "workbench study journal 1"
+MOST_DIFFERENCES = 5
+"""How many differences to another study a message names."""
 
 
 _HEAD = encoded({"format": FORMAT})[:-1]
@@ -118,15 +120,17 @@ class Journal:
     def _begin(self, plan: StudyPlan, head: Mapping[str, Any]) -> None:
         _lock(self._descriptor, self.path)
         found, used = records(self.path)
-        if len(found) < 2:  # nothing was measured, so nothing is lost
+        if not _measured(found):  # so nothing is lost
             os.ftruncate(self._descriptor, 0)
             self.add({"format": FORMAT, "plan": plan.fields, **head})
             return
         differences = StudyPlan(found[0].get("plan", {})).differences(plan)
         if differences:
+            what = "; ".join(differences[:MOST_DIFFERENCES])
             raise StudyError(
-                f"{shown(self.path)} holds another study ({listed(differences)}); choose another "
-                "file, or start over (fresh)"
+                f"{shown(self.path)} holds another study ({what}); choose another "
+                "file (on the command line: another folder with --out), or start over with "
+                "fresh=True (--fresh)"
             )
         # A cut last line would join the next one.
         os.ftruncate(self._descriptor, used)
@@ -168,6 +172,11 @@ class Journal:
         at: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _measured(found: list[dict[str, Any]]) -> bool:
+    """Whether a configuration ran: a study of nothing but failures is tried again."""
+    return any(not step["configuration"].get("failed") for step in found if "configuration" in step)
 
 
 def _opened(path: Path) -> int:
