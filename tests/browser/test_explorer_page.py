@@ -66,6 +66,7 @@ def slide_select_and_open(at: ExplorerPage) -> None:
     engine.dblclick()
     at.drawn_after(before)
     at.page.wait_for_selector(".right .region rect")
+    at.expect(at.view.locator(".panel"), "Close engine")
 
 
 def test_slider_selection_and_engines_in_jupyterlab(explorer, shots):
@@ -85,9 +86,31 @@ def test_a_node_is_kept_out_by_a_click_and_let_in_again(explorer):
     at.expect(at.summary, "9 engines, 39 of 48 nodes")
     at.expect(at.group("Why is this node"), "excluded by the user")
     at.page.wait_for_selector(".left g.marked.c-native")
+    at.expect(at.view.locator(".panel .verdict"), "excluded by the user")
     chip.click()
     at.expect(at.summary, "42 of 48 nodes")
     chip.wait_for(state="detached")
+    at.expect(at.view.locator(".panel .verdict"), "in engine 0")
+
+
+def test_the_panel_stays_with_its_node_when_the_threshold_moves(explorer):
+    at = explorer()
+    at.fit("right")
+    at.in_sight("right", "node.c-native").click()
+    at.expect(at.view.locator(".panel .verdict"), "excluded by the user")
+    name = at.view.locator(".panel .name").inner_text()
+    for share in (1, 0):
+        before = at.rev()
+        at.drag_threshold(share)
+        at.drawn_after(before)
+        at.expect(at.view.locator(".panel .name"), name)
+        at.expect(at.view.locator(".panel .verdict"), "excluded by the user")
+        titles = at.view.locator(".right g.n text.title").all_text_contents()
+        reads = at.view.locator(".panel details", has_text="Reads").get_by_role("button")
+        links = [one.removeprefix("← ") for one in reads.all_inner_texts()]
+        assert links
+        assert set(links) <= set(titles)
+        assert any(one.startswith("Engine") for one in links) == (share == 0)
 
 
 def test_build_shows_phases_layers_and_a_row_and_cancel_leaves_all_usable(explorer, shots):

@@ -61,6 +61,30 @@ def test_a_node_inside_a_closed_engine_marks_the_engine_partly(open_net):
     assert page.locator(".right g.engine.partly").count() == 1
 
 
+def test_the_panel_stays_with_the_node_when_an_engine_is_opened(open_net):
+    page = open_net()
+    box(page, "right", "n6").click()
+    reads = page.locator(".panel details", has_text="Reads").get_by_role("button")
+    assert "Engine 0" in " ".join(reads.all_inner_texts())
+    page.locator(".fold").last.click()
+    page.wait_for_selector(f'{READY}[data-rev="2"]')
+    assert page.locator(".right g.marked.current").count() == 1
+    assert "n6" in page.locator(".panel .name").inner_text()
+    assert "Engine 0" not in " ".join(reads.all_inner_texts())
+    reads.first.click()
+    assert "n6" not in page.locator(".panel .name").inner_text()
+
+
+def test_an_engine_that_was_opened_gives_the_panel_to_its_first_node(open_net):
+    page = open_net()
+    box(page, "right", "Engine 0").dblclick()
+    page.wait_for_selector(f'{READY}[data-rev="2"]')
+    assert page.locator(".panel").get_by_role("button", name="Close engine").count() == 1
+    page.locator(".panel").get_by_role("button", name="Close engine").click()
+    page.wait_for_selector(f'{READY}[data-rev="3"]')
+    assert "Engine 0" in page.locator(".panel h4").inner_text()
+
+
 def test_the_witness_leads_to_its_nodes(open_net):
     page = open_net()
     box(page, "right", "Engine 0").click()
@@ -153,8 +177,16 @@ def test_pan_zoom_and_fit(open_net):
     assert moved != first
     page.keyboard.press("+")
     assert world.get_attribute("transform") != moved
-    page.keyboard.press("0")
-    assert world.get_attribute("transform") == first
+    for fit in (lambda: page.keyboard.press("0"), page.locator(".left .tools button").last.click):
+        page.keyboard.press("+")
+        fit()
+        for end in (page.locator(".left g.input").first, page.locator(".left g.output").last):
+            at = end.bounding_box()
+            assert stage["y"] <= at["y"]
+            assert at["y"] + at["height"] <= stage["y"] + stage["height"]
+    page.keyboard.press("-")
+    page.keyboard.press("+")
+    assert page.locator(".left g.n").count() > 30
 
 
 def test_the_wheel_scrolls_the_page_until_the_pane_has_focus(open_net):

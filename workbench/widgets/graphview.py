@@ -355,11 +355,13 @@ class GraphView(anywidget.AnyWidget):
             return None
         return self._scene.left if side == "left" else self._scene.right
 
-    def details(self, side: str, place: int) -> dict[str, Any]:
-        """What is known of a box of a picture that is shown."""
-        if self._scene is None:
-            return {}
-        return details_json(self._scene, side, place)
+    def details(self, side: str, place: int, rev: int) -> dict[str, Any]:
+        """What is known of a box of a picture that is shown; nothing of one that is gone."""
+        with self._lock:
+            pane = self.pane(side, rev)
+            if self._scene is None or pane is None or not 0 <= place < len(pane.items):
+                return {}
+            return details_json(self._scene, side, place)
 
     def stop(self) -> None:
         """Stop the layout under way; the old picture stays."""

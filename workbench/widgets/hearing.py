@@ -51,8 +51,9 @@ def _fold(view: GraphView, message: Message) -> None:
 
 
 def _details(view: GraphView, message: Message) -> None:
-    if _item(view, message) is not None:
-        view.send({**message, "data": view.details(message["side"], message["item"])})
+    data = view.details(message["side"], message["item"], message["rev"])
+    if data:
+        view.send({**message, "data": data})
 
 
 def _cancel(view: GraphView, _: Message) -> None:

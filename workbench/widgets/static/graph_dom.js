@@ -61,3 +61,14 @@ function neighbours(scene, start, steps) {
   }
   return near;
 }
+
+// The box of a new picture for one of the old: the one with the same nodes, else the one that holds
+// the first of them, else -1. An input or output has no nodes, but keeps its name.
+function counterpart(before, item, scene) {
+  const nodes = listOf(before.of[item]);
+  const name = (one, i) => `${one.kind[i]} ${one.title[i]} ${one.name[i]}`;
+  if (!nodes.length) return scene.of.findIndex((_, i) => name(scene, i) === name(before, item));
+  const same = (of) => of.length === nodes.length && of.every((o, i) => o === nodes[i]);
+  const found = scene.of.findIndex((of) => same(listOf(of)));
+  return found >= 0 ? found : scene.of.findIndex((of) => listOf(of).includes(nodes[0]));
+}

@@ -73,7 +73,7 @@ Object.assign(GraphPane.prototype, {
       "Enter": () => this.current >= 0 && this.view.toggle(this, this.current),
       " ": () => this.view.pick(this, this.current, event.shiftKey),
       "+": () => this.zoom(1.25), "=": () => this.zoom(1.25), "-": () => this.zoom(0.8),
-      "0": () => this.fit(), "f": () => this.view.focusNear(this),
+      "0": () => this.whole(), "f": () => this.view.focusNear(this),
       "/": () => this.view.search.focus(), "n": () => this.view.next(1), "N": () => this.view.next(-1),
       "Escape": () => this.view.clear(), "Home": () => this.step(0),
       "End": () => this.step(this.scene.x.length - 1),

@@ -299,6 +299,7 @@ class PageModel {
 
   send(message) {
     const { do: act, side, item } = message;
+    if (act === "select") this.values._marked = message.origins;
     if (act === "toggle" && !this.sides[side].toggle(this.seen[side].shown[item])) return;
     if (act === "fold") this.sides[side].foldAll(message.open);
     if (act !== "toggle" && act !== "fold") return;

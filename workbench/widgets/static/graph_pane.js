@@ -35,7 +35,7 @@ class GraphPane {
     };
     button("−", "Zoom out (-)", () => this.zoom(1 / 1.3));
     button("+", "Zoom in (+)", () => this.zoom(1.3));
-    button("Fit", "Fit the width (0)", () => this.fit());
+    button("Fit", "Show the whole graph (0)", () => this.whole());
     this.body = put(this.root, "div", { class: "stage" });
     this.canvas = put(this.body, "canvas", { "aria-hidden": "true" });
     this.svg = draw(this.body, "svg", {
@@ -134,11 +134,12 @@ class GraphPane {
   width() { return this.body.clientWidth - 46; }
   height() { return this.body.clientHeight; }
 
+  // Of a large graph its beginning, large enough to read.
   fit() {
     const s = this.scene;
     if (!s || this.width() <= 0) return;
-    const wide = this.width() / (s.width + 50), tall = this.height() / (s.height + 30);
-    const whole = Math.min(wide, tall);
+    const wide = this.width() / (s.width + 50);
+    const whole = this.scaleOfAll();
     this.at.k = whole > 0.62 ? Math.min(whole, 1.15) : clamp(wide, wide > 0.58 ? 0.58 : 0.72, 1.1);
     const first = s.x.length ? s.x[0] + s.w[0] / 2 : s.width / 2;
     const center = s.width * this.at.k > this.width() ? first : s.width / 2;
@@ -148,9 +149,23 @@ class GraphPane {
     this.update();
   }
 
+  // However small its boxes get.
+  whole() {
+    const s = this.scene;
+    if (!s || this.width() <= 0) return;
+    this.at.k = Math.min(this.scaleOfAll(), 1.15);
+    this.at.x = (s.width - this.width() / this.at.k) / 2;
+    this.at.y = (s.height - this.height() / this.at.k) / 2;
+    this.update();
+  }
+
+  scaleOfAll() {
+    return Math.min(this.width() / (this.scene.width + 50), this.height() / (this.scene.height + 30));
+  }
+
   zoom(by, at) {
     const [px, py] = at || [this.width() / 2, this.height() / 2];
-    const least = Math.min(0.3, (0.9 * this.height()) / Math.max(1, this.scene.height));
+    const least = Math.min(0.3, this.scaleOfAll());
     const k = clamp(this.at.k * by, least, 4);
     this.at.x += px / this.at.k - px / k;
     this.at.y += py / this.at.k - py / k;
@@ -171,6 +186,12 @@ class GraphPane {
     const s = this.scene, w = this.width() / this.at.k, h = this.height() / this.at.k;
     this.at.x = clamp(this.at.x, Math.min(-0.6 * w, s.width - w), Math.max(s.width - 0.4 * w, 0));
     this.at.y = clamp(this.at.y, Math.min(-40, (s.height - h) / 2), Math.max(s.height - h + 40, -14));
+  }
+
+  seesMarks() {
+    const s = this.scene, { x, y, k } = this.at, h = this.height() / k, w = this.width() / k;
+    return this.marks.some((mark, i) => mark && s.y[i] + s.h[i] > y + 10 && s.y[i] < y + h - 20 &&
+      s.x[i] + s.w[i] > x && s.x[i] < x + w);
   }
 
   center(item, always) {

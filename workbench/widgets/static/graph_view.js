@@ -63,7 +63,7 @@ class GraphViewer {
     put(help, "summary", {}, "Keys");
     put(help, "p", {},
       "Arrows walk along the edges, Enter opens or closes, Space selects (with Shift: adds), " +
-      "f neighbourhood, + - zoom, 0 fit, / search, n N next match, Esc clears. " +
+      "f neighbourhood, + - zoom, 0 shows the whole graph, / search, n N next match, Esc clears. " +
       "Wheel pans the pane with focus, Ctrl+wheel zooms.");
   }
 
@@ -147,16 +147,22 @@ class GraphViewer {
     this.hover(null, -1);
     this.paint = paint;
     this.names = this.unpacked("_names");
+    // What a box is (its verdict, its neighbours) may change where its picture does not.
+    this.details.clear();
     for (const [side, pane] of Object.entries(this.panes)) {
       const scene = this.unpacked(`_${side}`);
       if (pane.scene && pane.scene.rev === scene.rev) continue;
+      const before = pane.scene;
       pane.show(scene, true);
+      if (this.picked && this.picked.pane === pane) {
+        pane.current = counterpart(before, this.picked.item, scene);
+        this.picked = pane.current < 0 ? null : { pane, item: pane.current };
+      }
       const boxes = scene.x.length, nodes = scene.count;
-      const ends = scene.kind.filter((kind) => kind > 2).length, number = (n, noun) => `${n.toLocaleString("en")} ${noun}${n === 1 ? "" : "s"}`;
+      const ends = scene.kind.filter((kind) => kind > 2).length;
+      const number = (n, noun) => `${n.toLocaleString("en")} ${noun}${n === 1 ? "" : "s"}`;
       const all = number(nodes, side === "right" && paint.layers ? "layer" : "node");
       pane.note.textContent = boxes - ends < nodes ? `${all}, drawn as ${(boxes - ends).toLocaleString("en")}` : all;
-      if (this.picked && this.picked.pane === pane) this.picked = null;
-      for (const key of this.details.keys()) if (key.startsWith(side)) this.details.delete(key);
     }
     this.onePicture(!paint.layers && !paint.choices.some(([name]) => name === "reason"));
     this.root.classList.toggle("divided", paint.engines.length > 0);
@@ -165,13 +171,19 @@ class GraphViewer {
     this.status.textContent = paint.summary;
     this.remark(true);
     if (this.search.value) this.match(this.search.value);
-    for (const pane of Object.values(this.panes)) pane.repaint();
-    if (!this.picked) this.panel.empty();
-    else this.ask(this.picked.pane, this.picked.item);
+    for (const pane of Object.values(this.panes)) pane.repaint(), pane.restyle();
+    this.tell();
     this.root.dataset.rev = model.get("_rev");
     this.root.dataset.ms = Math.round(performance.now() - started);
     model.set("rendered", model.get("_rev"));
     model.save_changes();
+  }
+
+  // The panel about what is picked.
+  tell() {
+    if (!this.picked) return this.panel.empty();
+    const { pane, item } = this.picked;
+    this.panel.show(pane, item, this.ask(pane, item));
   }
 
   // Of a network that nothing was made of there is only the original to see.
@@ -258,7 +270,7 @@ class GraphViewer {
     pane.current = item;
     this.picked = { pane, item };
     this.applyMarks(pane);
-    this.panel.show(pane, item, this.ask(pane, item));
+    this.tell();
     this.model.send({ do: "select", origins: [...this.marked], side: pane.side, item });
   }
 
@@ -269,16 +281,10 @@ class GraphViewer {
       let best = pane.marks.indexOf(2);
       if (best < 0) best = pane.marks.indexOf(1);
       const seen = pane.layers[3].querySelectorAll(".never");
-      if (best >= 0 && !seen.length && !this.inView(pane)) pane.center(best);
+      if (best >= 0 && !seen.length && !pane.seesMarks()) pane.center(best);
     }
     for (const pane of Object.values(this.panes)) pane.repaint(), pane.restyle();
     this.root.dataset.marked = this.marked.size;
-  }
-
-  inView(pane) {
-    const s = pane.scene, { x, y, k } = pane.at, h = pane.height() / k, w = pane.width() / k;
-    return pane.marks.some((mark, i) => mark && s.y[i] + s.h[i] > y + 10 && s.y[i] < y + h - 20 &&
-      s.x[i] + s.w[i] > x && s.x[i] < x + w);
   }
 
   remark(quiet) {
@@ -286,9 +292,7 @@ class GraphViewer {
     // What this page chose itself comes back from Python; it is drawn already.
     if (!quiet && marked.length === this.marked.size && marked.every((o) => this.marked.has(o))) return;
     this.marked = new Set(marked);
-    for (const pane of Object.values(this.panes)) {
-      pane.marks = marksOf(pane.scene.of, this.marked);
-    }
+    for (const pane of Object.values(this.panes)) pane.marks = marksOf(pane.scene.of, this.marked);
     if (!quiet) this.applyMarks(this.picked ? this.picked.pane : null);
   }
 
@@ -325,7 +329,7 @@ class GraphViewer {
     this.typing = setTimeout(() => {
       this.match(text);
       for (const pane of Object.values(this.panes)) pane.repaint();
-      if (this.found.length) this.next(0);
+      this.next(0);
     }, 120);
   }
 
@@ -379,7 +383,7 @@ class GraphViewer {
 
   showTip() {
     const { pane, item, x, y } = this.hovered, s = pane.scene, data = this.ask(pane, item);
-    const basic = [s.title[item], s.name[item] || s.line[item], s.name[item] ? s.note[item] : s.note[item]];
+    const basic = [s.title[item], s.name[item] || s.line[item], s.note[item]];
     this.tip.textContent = data ? data.tip : basic.filter((line) => line).join("\n");
     this.tip.hidden = false;
     const frame = this.root.getBoundingClientRect();
