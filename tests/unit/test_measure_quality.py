@@ -118,7 +118,7 @@ def test_what_does_not_fit_is_refused(function, labels, options, words):
 def test_the_output_must_be_named_where_there_are_two():
     network = Network(lambda x: x)
     network.run = lambda feeds: {"a": np.zeros((1, 4)), "b": np.zeros((1, 4))}
-    with pytest.raises(DataError, match="outputs a, b; say which one .* output= "):
+    with pytest.raises(DataError, match=r"outputs a, b; say which one .* output= "):
         accuracy(network, data(SCORES, [0] * 5))
 
 

@@ -120,6 +120,16 @@ FOREIGN = {
     "ORT": (b"\x10\0\0\0ORTM" + bytes(100), ["flatbuffer"]),
     "TensorRT plan": (b"ftrt" + bytes(100), ["TensorRT plan"]),
     "TensorRT-RTX plan": (b"vtrt" + bytes(100), ["TensorRT-RTX plan"]),
+    "hybrid": (b"\x89WBKEPT\n" + bytes(100), ["saved hybrid of the workbench", "workbench run"]),
+    "own plan": (b"\x89WBPLAN\n" + bytes(100), ["plan of the workbench"]),
+    "own table": (
+        b'{\n "format": "workbench calibration table",\n "version": 1}',
+        ["a workbench calibration table"],
+    ),
+    "own journal": (
+        b'0ab1 {"format":"workbench study journal 1"}\n',
+        ["a workbench study journal;"],
+    ),
     "safetensors": (struct.pack("<Q", 2) + b"{}" + bytes(9), ["safetensors"]),
 }
 VERSIONS = {

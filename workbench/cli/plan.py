@@ -8,7 +8,7 @@ from typing import Any
 
 from workbench.cli import common
 from workbench.partitioning import Code, Partition, Plan, explain, what_if, why_apart
-from workbench.text import aligned, plural, shown
+from workbench.text import aligned, listed, plural, shown
 
 
 def run(given: argparse.Namespace) -> int:
@@ -70,13 +70,17 @@ def _curve(made: Plan) -> str:
 
 
 def _refusals(partition: Partition) -> None:
-    kinds: dict[tuple[str, str, str], int] = Counter(
-        (partition.graph.node(v.node).op_type, v.code, v.reason)
-        for v in partition.verdicts
-        if v.code not in (Code.TAKEN, Code.FOLDED, Code.BELOW_MIN_SIZE)
-    )
+    kinds: dict[tuple[str, str], Counter[str]] = {}
+    for v in partition.verdicts:
+        if v.code not in (Code.TAKEN, Code.FOLDED):
+            kinds.setdefault((v.code, v.reason), Counter())[
+                partition.graph.node(v.node).op_type
+            ] += 1
     if kinds:
-        rows = [(n, op, code, reason) for (op, code, reason), n in kinds.items()]
+        rows = [
+            (sum(ops.values()), listed([op for op, _ in ops.most_common()], 3), code, reason)
+            for (code, reason), ops in kinds.items()
+        ]
         rows.sort(key=lambda row: -row[0])
         print("\n" + aligned(("nodes", "operator", "why native", "in the rule's words"), rows[:20]))
 

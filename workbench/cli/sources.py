@@ -42,6 +42,8 @@ def subject(name: str, given: argparse.Namespace) -> Subject:
     calibration = None
     if _needs_ranges(given.precisions):
         calibration = calibration_of(model, found, given)
+    if isinstance(calibration, LabelledData):
+        refuse_misfit(calibration, model)
     return Subject(
         model,
         data=found,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 HEAD_BYTES = 4096
 """How much of a file `kind_of` wants to see."""
 
@@ -10,6 +12,12 @@ _TORCH = (
     "export it where it was made: torch.onnx.export(model, (example,), 'model.onnx', dynamo=True)"
 )
 _PADDLE = "export it with paddle2onnx (`paddle2onnx --model_dir DIR --save_file model.onnx`)"
+
+_HYBRID = (
+    "it is run with `workbench run` or opened with workbench.hybrid.open; here, give the .onnx "
+    "file it was built from"
+)
+_OURS = re.compile(rb'"format": ?"(workbench [a-z ]+?)( 1)?"')
 
 _MAGIC: tuple[tuple[bytes, int, str, str], ...] = (
     (b"version https://git-lfs", 0, "a git-lfs pointer", "run `git lfs pull` to get the real file"),
@@ -30,6 +38,9 @@ _MAGIC: tuple[tuple[bytes, int, str, str], ...] = (
     (b"GGUF", 0, "a GGUF weights file", "it has weights but no graph; export the model to ONNX"),
     (b"vtrt", 0, "a TensorRT-RTX plan (a built engine)", "load the ONNX file it was built from"),
     (b"ftrt", 0, "a TensorRT plan (a built engine)", "load the ONNX file it was built from"),
+    (b"\x89WBKEPT\n", 0, "a saved hybrid of the workbench", _HYBRID),
+    (b"\x89WBPLAN\n", 0, "an engine's plan of the workbench",
+     "load the ONNX file it was built from"),
     (b"\x93NUMPY", 0, "a NumPy array", _ASK),
     (b"\xef\xbb\xbf", 0, "a text file", _ASK),
 )  # fmt: skip
@@ -81,6 +92,8 @@ def _text(head: bytes, suffix: str) -> tuple[str, str] | None:
     sample = head.lstrip()
     if not sample or any(byte < 9 or 13 < byte < 32 for byte in head[:512]):
         return _paddle(head, suffix)
+    if ours := _OURS.search(head[:512]):
+        return f"a {ours[1].decode()}", _ASK
     low = sample[:512].lower()
     if low.startswith((b"<!doctype html", b"<html")) or b"<html" in low:
         return (

@@ -274,8 +274,9 @@ class Inquiry:
             node = self._graph.nodes[place]
             own = node.domain in ONNX_DOMAINS or complaint.stack
             note = self._note(complaint.operator or node.op_type) if own else ""
-            reason = reason_of(complaint, node, self._source, note)
-            self._verdicts[place] = Verdict(node.name, code_of(complaint, known), reason)
+            code = code_of(complaint, known)
+            reason = reason_of(complaint, code, node, self._source, note)
+            self._verdicts[place] = Verdict(node.name, code, reason)
 
 
 def _not_known(tensor: str) -> str:

@@ -57,11 +57,13 @@ def code_of(complaint: Complaint, known: Collection[str]) -> Code:
     return Code.UNSUPPORTED_ATTRIBUTE
 
 
-def reason_of(complaint: Complaint, node: Node, source: str, note: str) -> str:
-    """The words for people: who says it, its code and text, where inside, what the tables add.
+def reason_of(complaint: Complaint, code: Code, node: Node, source: str, note: str) -> str:
+    """The words for people: what is wrong where that is known, then who says it and how, where
+    inside, what the tables add.
 
     Args:
         complaint: what the parser said.
+        code: what `code_of` makes of it.
         node: the node of the graph it is said of.
         source: who says it.
         note: what the operator tables say of the operator; may be empty.
@@ -72,8 +74,8 @@ def reason_of(complaint: Complaint, node: Node, source: str, note: str) -> str:
         inside = f" of node {shown(complaint.name)} ({shown(complaint.operator)}) inside {path}"
     text = " ".join(_NOISE.sub("", complaint.text).split())
     said = f"{source} says {complaint.code}{inside}: {shown(text, LONGEST_REASON)}"
-    if _NO_PLUGIN.search(text):
+    if code is Code.UNSUPPORTED_OP:
         operator = complaint.operator or node.op_type
         domain = f" of domain {shown(node.domain)}" if node.domain and not inside else ""
-        said = f"no importer and no plugin here for operator {shown(operator)}{domain}; {said}"
+        said = f"TensorRT has no layer or plugin for operator {shown(operator)}{domain}; {said}"
     return f"{said}; {note}" if note else said
