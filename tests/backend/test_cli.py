@@ -371,3 +371,21 @@ def test_a_network_with_two_outputs_is_told_which_holds_the_scores(
     assert "(threads: 1 in the file, 2 now)" in said
     assert "--out" in said
     assert "--fresh" in said
+
+
+def test_calibration_pictures_of_another_size_are_told_how_to_change(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
+    np.savez(tmp_path / "c.npz", images=np.ones((4, 1, 9, 9), np.float32), labels=[0, 1, 2, 3])
+    words = ("study", "digits_resnet", "--precisions", "int8", "--data", "digits")
+    status, _, said = run(capsys, *words, "--calibration", str(tmp_path / "c.npz"))
+    assert status == 1
+    assert "those given come as (1, 9, 9); set --resize" in said
+
+
+def test_a_plan_lists_why_nodes_are_below_the_threshold(
+    capsys: pytest.CaptureFixture[str], mixed: str
+):
+    status, out, _ = run(capsys, "plan", mixed, "--source", "tensorrt-11.1", "-t", "3")
+    assert status == 0
+    assert "Conv, Relu  below_min_size  its subgraph has 2 nodes" in out

@@ -349,3 +349,14 @@ def test_a_hybrid_of_tensorrt_engines_can_be_planned_where_it_cannot_run(model: 
         pytest.skip(made.failures[0].reason)
     assert all("no first run" in part.note or part.note == "" for part in engines)
     assert np.array([len(part.engine.layers().nodes) for part in engines]).all()
+
+
+def test_what_is_no_model_or_partition_is_refused_in_words(
+    model: Model, partition: Partition
+) -> None:
+    with pytest.raises(TypeError, match=r"not a str; give workbench\.load\(path\)"):
+        hybrid.build("model.onnx", partition)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="partition is a Plan; give a Partition"):
+        hybrid.build(model, plan(model.graph, takes_all(model.graph)))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="not a bytes"):
+        hybrid.build_engine(b"model")  # type: ignore[arg-type]

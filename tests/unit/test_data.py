@@ -409,3 +409,8 @@ class TestArchives:
     def test_no_file(self, tmp_path):
         with pytest.raises(DataError, match=r"none\.npz.*check the path"):
             LabelledData.from_npz(tmp_path / "none.npz")
+
+
+def test_a_repr_is_counts_only():
+    found = LabelledData.from_arrays(np.zeros((3, 4, 4)), [0, 4, 1], name="grey")
+    assert repr(found) == "LabelledData(grey: 3 pictures, classes: 5)"

@@ -409,3 +409,18 @@ def test_costs_of_nodes_are_summed() -> None:
     assert found.totals(1).flops == 7
     assert found.totals(3).flops == 4
     assert found.replan(policy="fewest").totals(3).flops == 4
+
+
+def test_reprs_are_counts_only() -> None:
+    made = plan(CHAIN, all_but(CHAIN, "c"))
+    assert repr(made) == "Plan(example: 6 nodes, 2 segments, policy connected, asked test)"
+    assert repr(made.at(3)) == (
+        "Partition(example: 6 nodes, 1 engine with 3 nodes, threshold 3, policy connected)"
+    )
+
+
+def test_what_is_no_graph_or_capability_is_refused_in_words() -> None:
+    with pytest.raises(TypeError, match=r"not a str; give model\.graph"):
+        plan("model.onnx", takes_all(CHAIN))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"capability is a Graph; give what"):
+        plan(CHAIN, CHAIN)  # type: ignore[arg-type]

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 from workbench.data.preprocessing import IMAGENET, Changes, Channels, Layout, Preprocessing
 from workbench.data.sources import ArraySource, FileSource, Source, read_list
 from workbench.errors import DataError
-from workbench.text import listed, shown
+from workbench.text import listed, plural, shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,6 +139,11 @@ class LabelledData:
         steps = steps.but(changes)
         pictures = _as_pictures(array, stored or steps.layout, name)
         return cls(ArraySource(pictures, name), np.asarray(labels), steps, name)
+
+    def __repr__(self) -> str:
+        """Counts only, not the labels."""
+        pictures = plural(len(self), "picture")
+        return f"LabelledData({shown(self.name)}: {pictures}, classes: {self.classes})"
 
     def __len__(self) -> int:
         """Number of pictures."""

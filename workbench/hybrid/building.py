@@ -71,9 +71,11 @@ def build(
         ModelError: a part cannot be cut out of the model.
         ValueError: the config has shapes for an input that is not there, or an option that the
             backend does not know.
-        TypeError: a backend that cannot be sent to the worker process.
+        TypeError: a backend that cannot be sent to the worker process, or something else than a
+            model or a partition.
         CancelledError: `cancel` was set.
     """
+    _check_types(model, partition)
     _check(model, partition)
     maker, outside = _backend(backend), _backend(native)
     read = {name for _, subgraph in _steps(partition) for name in subgraph.inputs}
@@ -122,8 +124,10 @@ def build_engine(
         BuildError: it cannot be built, ran past its time limit, or took the builder down.
         ValueError: the config has shapes for an input that is not there, or an option that the
             backend does not know.
+        TypeError: something else than a model.
         CancelledError: `cancel` was set.
     """
+    _check_types(model)
     graph = model.graph
     whole = Subgraph(
         0,
@@ -137,6 +141,19 @@ def build_engine(
         return workshop.part(
             recipe(model, "engine", whole, _backend(backend), config, shapes)
         ).engine
+
+
+def _check_types(model: object, *partition: object) -> None:
+    if not isinstance(model, Model):
+        raise TypeError(
+            f"a model is built, not a {shown(type(model).__name__)}; give workbench.load(path)"
+        )
+    for one in partition:
+        if not isinstance(one, Partition):
+            raise TypeError(
+                f"partition is a {shown(type(one).__name__)}; give a Partition: "
+                "workbench.plan(model.graph, capability).at(threshold)"
+            )
 
 
 @dataclass

@@ -32,7 +32,7 @@ from workbench.partitioning.grouping import POLICIES, divided, units
 from workbench.partitioning.layout import Layout, layout
 from workbench.partitioning.segments import Segments, collector_paused, measured
 from workbench.partitioning.values import Capability, Code, Partition, Subgraph, Verdict
-from workbench.text import listed, shown
+from workbench.text import listed, plural, shown
 
 REMEMBERED = 16
 """Divisions a plan keeps, the latest ones."""
@@ -62,6 +62,14 @@ class Plan:
     """Node name -> cost, as given."""
     uncounted: frozenset[str]
     """Operator types left out of sizes."""
+
+    def __repr__(self) -> str:
+        """Counts only; all of it can be millions of characters."""
+        return (
+            f"Plan({shown(self.graph.name)}: {plural(len(self.graph.nodes), 'node')}, "
+            f"{plural(len(self.segments), 'segment')}, policy {shown(self.policy)}, "
+            f"asked {shown(self.capability.source)})"
+        )
 
     @cached_property
     def _prefix(self) -> list[list[float]]:
@@ -241,8 +249,10 @@ def plan(
     Raises:
         PartitionError: an exclusion that matches nothing, or a capability for another graph.
         ValueError: an unknown policy.
+        TypeError: something else than a graph, or than a capability.
     """
     _check_policy(policy)
+    _check_types(graph, capability)
     with collector_paused():
         return _planned(layout(graph), capability, policy, exclude, flops or {}, uncounted)
 
@@ -289,6 +299,19 @@ def _allowed(graph: Graph, capability: Capability) -> list[int]:
 
 def _too_small(size: int, least: int) -> str:
     return f"its subgraph has {size} node{'s' * (size != 1)}, min_subgraph_size is {least}"
+
+
+def _check_types(graph: object, capability: object) -> None:
+    if not isinstance(graph, Graph):
+        raise TypeError(
+            f"a graph is planned, not a {shown(type(graph).__name__)}; give model.graph, with "
+            "model = workbench.load(path)"
+        )
+    if not isinstance(capability, Capability):
+        raise TypeError(
+            f"capability is a {shown(type(capability).__name__)}; give what "
+            "workbench.backends.source(name).capability(model) returns"
+        )
 
 
 def _check_policy(policy: str) -> None:

@@ -11,7 +11,7 @@ from itertools import chain
 from workbench.errors import PartitionError
 from workbench.graph import Graph
 from workbench.partitioning.dag import Dag, Quotient, quotient
-from workbench.text import listed, shown
+from workbench.text import listed, plural, shown
 
 
 class Code(StrEnum):
@@ -142,6 +142,15 @@ class Partition:
             raise PartitionError(f"subgraphs name nodes the graph has not: {listed(unknown)}")
         if len(held) != sum(map(len, parts)):
             raise PartitionError("two parts of a partition hold the same node")
+
+    def __repr__(self) -> str:
+        """Counts only; all of it can be millions of characters."""
+        inside = sum(len(part) for part in self.subgraphs)
+        return (
+            f"Partition({shown(self.graph.name)}: {plural(len(self.verdicts), 'node')}, "
+            f"{plural(len(self.subgraphs), 'engine')} with {plural(inside, 'node')}, "
+            f"threshold {self.min_subgraph_size}, policy {shown(self.policy)})"
+        )
 
     @cached_property
     def by_node(self) -> Mapping[str, Verdict]:
