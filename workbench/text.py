@@ -50,8 +50,16 @@ def listed(names: Iterable[object], most: int = 5) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """`` (did you mean X?)`` for the known name closest to `name`, or nothing."""
-    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    """`` (did you mean X?)`` for the known name closest to `name` in any case, or nothing."""
+    folded: dict[str, str] = {}
+    names = list(known)
+    for one in names:
+        folded.setdefault(one.casefold(), one)
+    found = [folded[name.casefold()]] if name.casefold() in folded else []
+    found = found or difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    if not found:
+        alike = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
+        found = [folded[one] for one in alike]
     return f" (did you mean {shown(found[0])}?)" if found else ""
 
 

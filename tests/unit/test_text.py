@@ -56,6 +56,8 @@ def test_listed():
 def test_nearest():
     assert nearest("precison", ["precision", "workers"]) == " (did you mean precision?)"
     assert nearest("zzz", ["precision"]) == ""
+    assert nearest("CONCAT", ["Cos", "Concat"]) == " (did you mean Concat?)"
+    assert nearest("CNOCAT", ["Cos", "Concat"]) == " (did you mean Concat?)"
 
 
 def test_plural():

@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 
+import onnx
 import pytest
 
 from workbench import plot
@@ -77,7 +78,7 @@ def test_choices_changed_by_a_script_show_in_the_widgets(app: Explorer):
 
 def test_errors_are_told_in_words_and_go_with_the_next_action(app: Explorer):
     app.exclusion.name.value = "Cnocat"
-    assert "no node Cnocat" in message(app)
+    assert "no operator type and no node Cnocat (did you mean Concat?)" in message(app)
     assert "Traceback" not in message(app)
     app.partition.exact.value = 4
     assert message(app) == ""
@@ -126,6 +127,48 @@ def test_a_node_is_asked_about_from_either_side(app: Explorer):
     assert "excluded by the user" in app.node.answer.value
     app.exclusion.toggle_selected()
     assert app.state.choices.exclude == KEPT_OUT
+
+
+def test_a_misspelt_node_gets_a_suggestion_in_any_case(app: Explorer):
+    app.node.ask("STEM/CONF")
+    assert "no node STEM/CONF (did you mean stem/conv?)" in app.node.answer.value
+    app.node.ask("stem/conv")
+    app.node.other.value = "Stem/Relu"
+    assert "did you mean stem/relu?" in app.node.answer.value
+
+
+def test_what_if_follows_the_threshold(tmp_path: Path):
+    x = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, (2, 4, 4))
+    y = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, (2,))
+    names = ("x", "a", "b", "c", "y")
+    nodes = [
+        onnx.helper.make_node(kind, [reads], [makes], kind + makes)
+        for kind, reads, makes in zip(
+            ("Relu", "Exp", "Det", "Relu"), names, names[1:], strict=False
+        )
+    ]
+    graph = onnx.helper.make_graph(nodes, "dets", [x], [y])
+    made = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)])
+    onnx.save(made, tmp_path / "dets.onnx")
+    with explore(tmp_path / "dets.onnx", source="tensorrt-11.1", threshold=1, cache=False) as app:
+        assert app.wait(60)
+        app.node.what_if()
+        assert "threshold 1" in app.node.table.value
+        app.partition.exact.value = 3
+        assert "threshold 3" in app.node.table.value
+        app.exclusion.name.value = "Det"
+        assert "No node is native" in app.node.table.value
+
+
+def test_a_threshold_below_one_is_refused_and_the_field_put_back(app: Explorer):
+    app.partition.exact.value = 0
+    assert "threshold is 0; must be a whole number from 1" in message(app)
+    assert app.partition.exact.value == app.state.choices.threshold == 3
+
+
+def test_the_recommended_threshold_is_called_an_estimate(app: Explorer):
+    assert app.partition.advice.description.startswith("Estimated best: ")
+    assert "an estimate, not measured" in app.partition.advice.tooltip
 
 
 def test_what_if_and_profile_and_doctor(app: Explorer):

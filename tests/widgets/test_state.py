@@ -5,7 +5,9 @@ import time
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from PIL import Image
 
 from workbench import report, zoo
 from workbench.backends.base import ShapeRange
@@ -175,6 +177,30 @@ def test_networks_and_data_open_by_name_or_path(tmp_path: Path):
     assert test.digest != calibration.digest
     with pytest.raises(ModelError):
         open_model(tmp_path / "b.onnx")
+
+
+def test_pictures_of_a_folder_are_cut_to_the_network_and_others_refused(tmp_path: Path):
+    Image.new("RGB", (60, 48), "red").save(tmp_path / "a.png")
+    (tmp_path / "val_list.txt").write_text("a.png 0\n")
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Relu", ["image"], ["y"], "relu")],
+        "small",
+        [onnx.helper.make_tensor_value_info("image", onnx.TensorProto.FLOAT, ("n", 3, 24, 32))],
+        [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, ("n", 3, 24, 32))],
+    )
+    opset = [onnx.helper.make_opsetid("", 17)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset), tmp_path / "small.onnx")
+    with State(tmp_path / "small.onnx", source="tensorrt-11.1") as state:
+        state.set_data(tmp_path)
+        assert state.data is not None
+        pictures, _ = next(state.data.batches(1))
+        assert pictures.shape == (1, 3, 24, 32)
+        assert "size=32, crop=(24, 32)" in state.python()
+        with pytest.raises(DataError, match=r"become 1×1×16×16, and input image .* n×3×24×32"):
+            state.set_data("digits")
+        assert state.data_source == tmp_path
+    with State("digits_inception") as state, pytest.raises(DataError, match="become 1×3×16×16"):
+        state.set_data(tmp_path)
 
 
 def test_labels_tell_configurations_apart():

@@ -147,8 +147,9 @@ def legend_engines(homes: Homes, regions: Iterable[int]) -> list[Entry]:
         return [Entry("native", "no engines: everything is native")]
     inside = sum(1 for e in homes.engine if e >= 0)
     native = len(homes.engine) - inside - len(homes.folded)
+    marks = {1: "E0", 2: "E0, E1"}.get(len(homes.keys), "E0, E1 …")
     entries = [
-        Entry("e0", f"{plural(inside, 'node')} in {plural(len(homes), 'engine')} (E0, E1 …)"),
+        Entry("e0", f"{plural(inside, 'node')} in {plural(len(homes), 'engine')} ({marks})"),
         Entry("native", f"{plural(native, 'node')} native"),
     ]
     if homes.folded:

@@ -12,7 +12,7 @@ from workbench.backends.base import ShapeRange
 from workbench.data import LabelledData
 from workbench.model import Model
 from workbench.partitioning import PRESETS, Exclusion
-from workbench.widgets.opening import DIGITS
+from workbench.widgets.opening import DIGITS, folder_changes
 
 if TYPE_CHECKING:
     from workbench.widgets.state import State
@@ -49,7 +49,12 @@ def _data(state: State) -> str:
     name = os.fspath(source)
     if name in DIGITS:
         return f"wb.zoo.digits(noisy={name != 'digits'})"
-    return f"wb.LabelledData.from_{'folder' if Path(name).is_dir() else 'npz'}({name!r})"
+    if not Path(name).is_dir():
+        return f"wb.LabelledData.from_npz({name!r})"
+    changes = "".join(
+        f", {key}={value!r}" for key, value in folder_changes(state.model.graph).items()
+    )
+    return f"wb.LabelledData.from_folder({name!r}{changes})"
 
 
 def _typed(state: State) -> str:

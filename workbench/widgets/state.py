@@ -128,9 +128,9 @@ class State:
         """Use other labelled data; what was measured with the ones before is dropped.
 
         Raises:
-            DataError: data that cannot be opened; the state is as before then.
+            DataError: data that cannot be opened or do not fit; the state is as before then.
         """
-        test, calibration = open_data(data)
+        test, calibration = open_data(data, self.model.graph)
         self.stop()
         with self._lock:
             self.data_source, self._data = data, test
@@ -146,7 +146,7 @@ class State:
         calibration: LabelledData | None,
     ) -> None:
         model = open_model(source)
-        test, beside = open_data(data)
+        test, beside = open_data(data, model.graph)
         given = profiles.fitting(model.graph, choices.profiles)
         ranges = {**given, **profiles.usual(model.graph, test), **choices.profiles}
         self.stop()

@@ -9,8 +9,9 @@ import ipywidgets as ipw
 
 from workbench import backends, markup
 from workbench.backends.base import ShapeRange
+from workbench.errors import PartitionError
 from workbench.partitioning import Exclusion
-from workbench.text import shown
+from workbench.text import nearest, shown
 from workbench.widgets import profiles
 from workbench.widgets.choices import PRECISIONS
 from workbench.widgets.desk import UNSET, Desk, split, titled, wide
@@ -76,13 +77,24 @@ class ExclusionPanel:
         self.select("")
 
     def keep_out(self) -> None:
-        """Exclude what is typed: operator types by name, everything else as nodes."""
+        """Exclude what is typed: operator types by name, everything else as nodes.
+
+        Raises:
+            PartitionError: a name that is neither here, or a pattern that fits no node.
+        """
         names = split(self.name.value)
         if not names:
             return
-        kinds = {node.op_type for node in self.desk.state.graph.nodes}
+        graph = self.desk.state.graph
+        kinds = {node.op_type for node in graph.nodes}
         types = tuple(name for name in names if name in kinds)
         nodes = tuple(name for name in names if name not in kinds)
+        for name in nodes:
+            if name not in graph.position and not any(mark in name for mark in "*?["):
+                raise PartitionError(
+                    f"nothing to keep out: graph {shown(graph.name)} has no operator type and no "
+                    f"node {shown(name)}{nearest(name, (*sorted(kinds), *graph.position))}"
+                )
         self.desk.state.exclude(op_types=types, nodes=nodes)
         self.name.value = ""
 

@@ -7,7 +7,9 @@ from collections.abc import Callable
 import ipywidgets as ipw
 
 from workbench import markup
-from workbench.partitioning import Code, what_if, why_apart
+from workbench.graph import Graph
+from workbench.partitioning import Code, Plan, what_if, why_apart
+from workbench.text import nearest, shown
 from workbench.widgets.comparing import layer_rows
 from workbench.widgets.desk import Desk, titled
 from workbench.widgets.profiles import words
@@ -25,6 +27,8 @@ class NodePanel:
         """Nothing is asked yet."""
         self.desk = desk
         self.on_ask = on_ask
+        self._asked_worth = False
+        self._table_of: tuple[Plan, int] | None = None
         wide = ipw.Layout(flex="1")
         self.name = ipw.Combobox(
             placeholder="click a node, or type its name", continuous_update=False, layout=wide
@@ -53,7 +57,7 @@ class NodePanel:
         """Offer the names of the graph."""
         names = tuple(node.name for node in self.desk.state.graph.nodes[:5000])
         self.name.options = self.other.options = names
-        self.table.value = ""
+        self._asked_worth, self.table.value = False, ""
 
     def ask(self, node: str) -> None:
         """Ask about a node."""
@@ -66,19 +70,21 @@ class NodePanel:
             self.on_ask(name)
 
     def refresh(self) -> None:
-        """Answer for the present partition."""
+        """Answer for the present partition; a table of what-ifs follows it."""
         state, name = self.desk.state, self.name.value.strip()
+        self._refresh_table()
         if not name or not state.ready:
             self.answer.value = ""
             return
         if name not in state.graph.position:
-            hint = f"{name} is no node of the divided graph"
-            self.answer.value = markup.paragraph(hint, quiet=True)
+            self.answer.value = markup.paragraph(_unknown(name, state.graph))
             return
         found = state.explain(name)
         lines = [f"<p><b>{markup.escaped(found.text, 1000)}</b></p>", self._about(name)]
         other = self.other.value.strip()
-        if other in state.graph.position and other != name:
+        if other and other not in state.graph.position:
+            lines.append(markup.paragraph(_unknown(other, state.graph)))
+        elif other and other != name:
             lines.append(markup.paragraph(why_apart(state.partition, name, other).text))
         if found.code is Code.BELOW_MIN_SIZE:
             lines.append(
@@ -114,12 +120,32 @@ class NodePanel:
 
     def what_if(self) -> None:
         """Say what supporting one more operator type would be worth."""
+        self._asked_worth, self._table_of = True, None
+        self._refresh_table()
+
+    def _refresh_table(self) -> None:
         state = self.desk.state
-        found = what_if(state.plan, state.choices.threshold)
-        header = ("if it took", "nodes of it", "engines fewer", "nodes gained", "engines then")
-        rows = [(w.op_type, w.nodes, w.engines_fewer, w.nodes_gained, w.engines) for w in found]
-        self.table.value = (
-            markup.table(header, rows)
-            if rows
-            else markup.paragraph("No node is native because of what it is.", quiet=True)
-        )
+        if not self._asked_worth or not state.ready:
+            return
+        plan, threshold = state.plan, state.choices.threshold
+        if (
+            self._table_of is None
+            or self._table_of[0] is not plan
+            or self._table_of[1] != threshold
+        ):
+            self._table_of = plan, threshold
+            self.table.value = _worth(plan, threshold)
+
+
+def _worth(plan: Plan, threshold: int) -> str:
+    found = what_if(plan, threshold)
+    if not found:
+        return markup.paragraph("No node is native because of what it is.", quiet=True)
+    header = ("if it took", "nodes of it", "engines fewer", "nodes gained", "engines then")
+    rows = [(w.op_type, w.nodes, w.engines_fewer, w.nodes_gained, w.engines) for w in found]
+    told = markup.paragraph(f"At threshold {threshold}:", quiet=True)
+    return f"<div class={markup.CLASS}>{told}{markup.table(header, rows)}</div>"
+
+
+def _unknown(name: str, graph: Graph) -> str:
+    return f"The divided graph has no node {shown(name)}{nearest(name, graph.position)}."

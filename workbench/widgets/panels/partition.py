@@ -50,8 +50,9 @@ class PartitionPanel:
             layout=ipw.Layout(width="auto"),
         )  # fmt: skip
         self.slider.add_class("workbench-threshold")
-        self.exact = ipw.BoundedIntText(
-            value=3, min=1, max=10**9, description="Threshold", style=label,
+        # A bounded field would put another number in the place of a wrong one without a word.
+        self.exact = ipw.IntText(
+            value=3, description="Threshold", style=label,
             layout=ipw.Layout(width="150px"),
         )  # fmt: skip
         self.advice = ipw.Button(layout=ipw.Layout(width="auto", flex="0 0 auto"))
@@ -82,8 +83,13 @@ class PartitionPanel:
     def _choosing(self, name: str, widget: Any) -> Callable[[Any], None]:
         def choose() -> None:
             value = None if widget.value == UNSET else widget.value
-            if getattr(self.desk.state.choices, name) != value:
-                self.desk.state.update(**{name: value})
+            try:
+                if getattr(self.desk.state.choices, name) != value:
+                    self.desk.state.update(**{name: value})
+            except ValueError:
+                with self.desk.showing():
+                    self.choices_changed()
+                raise
 
         return self.desk.on(choose)
 
@@ -119,8 +125,8 @@ class PartitionPanel:
                 self.slider.options = options  # puts it back to its first stop
             self.slider.value = self._stop(curve)
         self.slider.disabled = len(options) < 2
-        self.advice.description = f"Recommended: {advice.min_subgraph_size}"
-        self.advice.tooltip = f"Take it. {advice.reason}"
+        self.advice.description = f"Estimated best: {advice.min_subgraph_size}"
+        self.advice.tooltip = f"Take it: an estimate, not measured. {advice.reason}"
         self.advice.disabled = state.choices.threshold == advice.min_subgraph_size
         nodes = len(state.graph.nodes)
         self.curve.value = curve_svg(curve, nodes, self._stop(curve), advice.min_subgraph_size)
