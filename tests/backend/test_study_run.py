@@ -131,10 +131,10 @@ def test_another_study_is_refused_and_fresh_starts_over(tmp_path):
     design = Design(thresholds=(3,), wholes=(), **QUICK)
     study.run(subject(), design, journal=path)
     other = Design(thresholds=(3,), wholes=(), **(QUICK | {"max_rounds": 9}))
-    with pytest.raises(StudyError, match="design max_rounds: 8 in the file, 9 now"):
+    with pytest.raises(StudyError, match=r"\(max_rounds: 8 in the file, 9 now"):
         study.run(subject(), other, journal=path)
     relabelled = Subject(subject().model, subject().data.head(5), exclude=subject().exclude)
-    with pytest.raises(StudyError, match="networks small data"):
+    with pytest.raises(StudyError, match="network small: other data"):
         study.run(relabelled, design, journal=path)
     assert study.run(subject(), other, journal=path, fresh=True).complete
 
