@@ -14,6 +14,7 @@ from workbench.plot.style import (
     backend_look,
     digits,
     new_figure,
+    nothing,
     plain_frame,
     row_labels,
     title,
@@ -105,10 +106,7 @@ def layer_times(
     ax = ax or new_figure(8, 1.3 + 0.24 * max(len(rows), 3)).add_subplot()
     plain_frame(ax)
     if not rows:
-        ax.set_axis_off()
-        words = "the backends do not tell the times of their layers"
-        ax.text(0.5, 0.5, words, ha="center", color=GREY, transform=ax.transAxes)
-        return ax
+        return nothing(ax, "the backends do not tell the times of their layers")
     unit, factor = unit_of(rows[0].seconds)
     for place, row in enumerate(rows):
         colour = backend_look(row.backend)[0] if row.backend else GREY

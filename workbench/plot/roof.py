@@ -18,6 +18,7 @@ from workbench.plot.style import (
     PALE,
     digits,
     new_figure,
+    nothing,
     plain_frame,
     small_print,
     title,
@@ -66,10 +67,7 @@ def roofline(
     assert ax is not None
     plain_frame(ax)
     if not drawn:
-        ax.set_axis_off()
-        words = "no layer has both a time and a known amount of work"
-        ax.text(0.5, 0.5, words, ha="center", color=GREY, transform=ax.transAxes)
-        return ax
+        return nothing(ax, "no layer has both a time and a known amount of work")
     _axes(ax, drawn, roofs)
     _bounds(ax, drawn, roofs)
     for row in reversed(drawn):

@@ -23,6 +23,7 @@ from workbench.plot.style import (
     heading,
     look,
     new_figure,
+    nothing,
     plain_frame,
     row_labels,
     subtitle,
@@ -72,7 +73,7 @@ def latency(
     ax = ax or own_axes(study, len(rows))
     plain_frame(ax)
     if not rows:
-        return _nothing(ax, "no latency was measured")
+        return nothing(ax, "no latency was measured")
     unit, factor = unit_of(min(row.median for row in rows))
     edge = _edge(rows)
     base = study.baseline(rows[0].configuration.model, rows[0].configuration.batch)
@@ -171,7 +172,7 @@ def accuracy(
     ax = ax or own_axes(study, len(rows))
     plain_frame(ax)
     if not rows:
-        return _nothing(ax, "no accuracy was measured: there were no labelled data")
+        return nothing(ax, "no accuracy was measured: there were no labelled data")
     base = study.baseline(rows[0].configuration.model, rows[0].configuration.batch)
     for place, row in enumerate(rows):
         if base and row.configuration.key == base.key:
@@ -210,9 +211,3 @@ def _percent_limits(rows: list[AccuracyNumbers]) -> tuple[float, float]:
     high = 100 * max(row.share.interval[1] for row in rows)
     margin = max(0.08 * (high - low), (4 - (high - low)) / 2, 0.2)
     return max(0.0, low - margin), min(100.4, high + margin)
-
-
-def _nothing(ax: Axes, words: str) -> Axes:
-    ax.set_axis_off()
-    ax.text(0.5, 0.5, words, ha="center", va="center", color=GREY, transform=ax.transAxes)
-    return ax

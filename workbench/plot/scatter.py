@@ -14,6 +14,7 @@ from workbench.plot.style import (
     digits,
     heading,
     look,
+    nothing,
     plain_frame,
     subtitle,
     title,
@@ -60,9 +61,7 @@ def tradeoff(
     ax = ax or own_axes(study, max(8, len(points)))
     plain_frame(ax)
     if not points:
-        ax.set_axis_off()
-        ax.text(0.5, 0.5, "nothing to compare", ha="center", color=GREY, transform=ax.transAxes)
-        return ax
+        return nothing(ax, "nothing to compare")
     unit, factor = unit_of(min(point.seconds for point in points))
     scale = 100.0 if quality == "top1" else 1.0
     for point in points:

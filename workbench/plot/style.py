@@ -87,6 +87,13 @@ def plain_frame(ax: Axes) -> None:
     ax.set_axisbelow(True)
 
 
+def nothing(ax: Axes, words: str) -> Axes:
+    """Axes that only say why there is nothing to draw."""
+    ax.set_axis_off()
+    ax.text(0.5, 0.5, words, ha="center", va="center", color=GREY, transform=ax.transAxes)
+    return ax
+
+
 def title(ax: Axes, text: str, beneath: str = "") -> None:
     """A title on the left and a line in grey beneath it, both as plain text."""
     ax.set_title(
