@@ -21,10 +21,11 @@ from workbench.errors import ModelError
 from workbench.model.checks.attributes import check_attributes
 from workbench.model.checks.budget import check_bytes, check_count
 from workbench.model.checks.external import DataFiles, mark_external
-from workbench.model.checks.fitting import check_fit
+from workbench.model.checks.fitting import check_fit, specs_of
 from workbench.model.checks.functions import check_functions
 from workbench.model.checks.header import check_header, check_with_onnx, unknown_operators
 from workbench.model.checks.interface import check_interface
+from workbench.model.checks.scope import nodes_seen
 from workbench.model.checks.structure import check_text, settle
 from workbench.model.checks.tensors import check_sparse, check_tensor, located
 from workbench.model.checks.values import odd_values
@@ -125,14 +126,18 @@ def _inferred(
 ) -> tuple[onnx.ModelProto, list[str]]:
     """Types and shapes; first without following values, which a hostile file makes too many."""
     plain, warnings = inferred(model, values=False)
-    check_fit(plain, store)
-    check_bytes(plain, store, limits)
+    _check_shapes(plain, store, limits)
     if not few_values(plain):
         return plain, [*warnings, "lists in it are too long to follow; some shapes stay unknown"]
     full, warnings = inferred(model)
-    check_fit(full, store)
-    check_bytes(full, store, limits)
+    _check_shapes(full, store, limits)
     return full, warnings
+
+
+def _check_shapes(model: onnx.ModelProto, store: dict[str, Payload], limits: Limits) -> None:
+    nodes, specs = list(nodes_seen(model, store)), specs_of(model.graph)
+    check_fit(nodes, specs)
+    check_bytes(nodes, specs, limits)
 
 
 def _settle_tensors(

@@ -136,11 +136,9 @@ def _check_words(node: onnx.NodeProto) -> None:
 
 def _check_window(seen: Seen) -> None:
     """Lists of a convolution or pooling have as many numbers as its window has axes."""
-    kernel = ints_of(seen.node, "kernel_shape")
-    weight = seen.stored(3 if seen.node.op_type == "QLinearConv" else 1)
-    if kernel is None and weight is None:
+    axes = _window_axes(seen)
+    if axes is None:
         return
-    axes = len(kernel) if kernel is not None else len(weight.dims) - 2 if weight is not None else 0
     for name, each in _PER_AXIS.items():
         given = ints_of(seen.node, name)
         if given is not None and len(given) != each * axes:
@@ -158,8 +156,19 @@ def ints_of(node: onnx.NodeProto, name: str) -> list[int] | None:
     return None
 
 
+def _window_axes(seen: Seen) -> int | None:
+    kernel, weight = ints_of(seen.node, "kernel_shape"), _weight(seen)
+    if kernel is not None:
+        return len(kernel)
+    return None if weight is None else len(weight.dims) - 2
+
+
+def _weight(seen: Seen) -> onnx.TensorProto | None:
+    return seen.stored(3 if seen.node.op_type == "QLinearConv" else 1)
+
+
 def _conv(seen: Seen) -> None:
-    weight = seen.stored(3 if seen.node.op_type == "QLinearConv" else 1)
+    weight = _weight(seen)
     if weight is None:
         return
     dims = list(weight.dims)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import onnx
@@ -10,23 +11,22 @@ import onnx
 from workbench.errors import ModelError
 from workbench.graph import ITEM_BITS
 from workbench.model.checks.attributes import refusal
-from workbench.model.checks.fitting import Specs, specs_of
-from workbench.model.checks.scope import Seen, nodes_seen
+from workbench.model.checks.fitting import Specs
+from workbench.model.checks.scope import Seen
 from workbench.model.limits import Limits
-from workbench.model.payload import Store, dtype_name
+from workbench.model.payload import dtype_name
 from workbench.text import shown
 
 
-def check_bytes(model: onnx.ModelProto, store: Store, limits: Limits) -> None:
+def check_bytes(nodes: Iterable[Seen], specs: Specs, limits: Limits) -> None:
     """Refuse tensors beyond the budget.
 
     Args:
-        model: with inferred types.
-        store: payloads.
+        nodes: of a model with inferred types.
+        specs: its tensors.
         limits: `allocation_bytes` counts here.
     """
-    specs = specs_of(model.graph)
-    for seen in nodes_seen(model, store):
+    for seen in nodes:
         if seen.native:
             made = _made_from_constants(seen, specs)
             if made is not None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import onnx
 
 from workbench.graph import TensorSpec
 from workbench.model.checks.attributes import ints_of, refusal
-from workbench.model.checks.scope import Seen, nodes_seen
-from workbench.model.payload import Store
+from workbench.model.checks.scope import Seen
 from workbench.model.plain import tensor_spec, value_spec
 from workbench.text import shown
 
@@ -24,15 +25,14 @@ _AXES_INPUT = {"Slice": 3}
 """Place of the input that holds the axes, where it is not the second."""
 
 
-def check_fit(model: onnx.ModelProto, store: Store) -> None:
+def check_fit(nodes: Iterable[Seen], specs: Specs) -> None:
     """Refuse axes outside a known rank, parts that do not add up, channels that do not divide.
 
     Args:
-        model: with inferred types.
-        store: payloads.
+        nodes: of a model with inferred types.
+        specs: its tensors.
     """
-    specs = specs_of(model.graph)
-    for seen in nodes_seen(model, store):
+    for seen in nodes:
         spec = specs.get(seen.node.input[0]) if seen.native and seen.node.input else None
         if spec is None or spec.shape is None:
             continue
