@@ -12,17 +12,15 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from cli_cases import run
 from onnx import TensorProto, helper
 
 from workbench.cli import main
 from workbench.cli.options import COMMANDS
 
+pytestmark = pytest.mark.usefixtures("own_cache")
+
 SMALL = ["--thresholds", "1,30", "--seconds", "0.05", "--limit", "40"]
-
-
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.fixture
@@ -55,13 +53,6 @@ def mixed(tmp_path: Path) -> str:
     path = tmp_path / "mixed.onnx"
     onnx.save(model, path)
     return str(path)
-
-
-def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
-    """Exit status, standard output and standard error of one command."""
-    status = main(words)
-    captured = capsys.readouterr()
-    return status, captured.out, captured.err
 
 
 def test_inspect_says_what_a_file_holds(capsys: pytest.CaptureFixture[str], mixed: str):

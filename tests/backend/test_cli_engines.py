@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+from cli_cases import run
 
 from workbench.backends.tensorrt import adapter
-from workbench.cli import main
+
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "tensorrt"
 SHARED = Path(__file__).parents[3] / "shared" / "trt" / "artifacts"
@@ -16,17 +18,6 @@ FILES = sorted(
     for path in folder.rglob("*")
     if path.is_file() and path.suffix in (".json", ".log", ".txt")
 )
-
-
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "cache"))
-
-
-def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
-    status = main([str(word) for word in words])
-    captured = capsys.readouterr()
-    return status, captured.out, captured.err
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda path: path.name)

@@ -6,24 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cli_cases import run
 
 from workbench import calibrate, zoo
 from workbench.cli import main
 from workbench.precision import PrecisionPlan
 
+pytestmark = pytest.mark.usefixtures("own_cache")
+
 QUICK = ["--seconds", "0.05", "--limit", "40"]
-
-
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "cache"))
-
-
-def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
-    """Exit status, standard output and standard error of one command."""
-    status = main([str(word) for word in words])
-    captured = capsys.readouterr()
-    return status, captured.out, captured.err
 
 
 def refused(capsys: pytest.CaptureFixture[str], *words: object) -> str:
