@@ -8,35 +8,13 @@ machine does.
 
 from __future__ import annotations
 
-import importlib.util
 import statistics
-import sys
 import time
-from pathlib import Path
 
 import pytest
+from browser_parts import MARKS, PAGE
 
-_TESTS = Path(__file__).parents[1]
-
-
-def _module(name: str, file: str):
-    spec = importlib.util.spec_from_file_location(name, _TESTS / "browser" / file)
-    assert spec
-    assert spec.loader
-    made = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(made)
-    return made
-
-
-_HOST, _PAGE = _module("browser_host", "conftest.py"), _module("explorer_page", "explorer_page.py")
-browser, open_page, lab, open_lab = _HOST.browser, _HOST.open_page, _HOST.lab, _HOST.open_lab
-
-pytestmark = [
-    pytest.mark.bench,
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.skipif(_HOST.CHROMIUM is None, reason="no Chromium: apt-get install chromium"),
-]
+pytestmark = MARKS
 
 CELL = """
 import tempfile
@@ -93,7 +71,7 @@ def _shown(values: list[float]) -> str:
 @pytest.mark.parametrize(("count", "goal"), [(200, 120), (1000, 120), (5000, 200)])
 def test_from_the_hand_to_the_picture(open_lab, count, goal):
     cell = CELL.format(count=count)
-    at = _PAGE.ExplorerPage(open_lab(f"explore{count}.ipynb", cell)).ready()
+    at = PAGE.ExplorerPage(open_lab(f"explore{count}.ipynb", cell)).ready()
     at.page.evaluate(WATCH)
     drawn, said = [], []
     for share in (0.5, 0.0, 0.5, 1.0, 0.5, 0.0, 0.5, 0.0, 0.5):
@@ -107,9 +85,9 @@ def test_from_the_hand_to_the_picture(open_lab, count, goal):
 
 def test_from_cancel_to_a_halt(open_lab):
     """While it builds, and while it measures."""
-    cell = _PAGE.CELL.replace("seconds=0.1", "seconds=300, cache=False")
+    cell = PAGE.CELL.replace("seconds=0.1", "seconds=300, cache=False")
     cell = cell.replace("digits_inception", "googlenet")
-    at = _PAGE.ExplorerPage(open_lab("cancel.ipynb", cell)).ready()
+    at = PAGE.ExplorerPage(open_lab("cancel.ipynb", cell)).ready()
     for phase in ("build|read|start", "measure latency"):
         at.button("Build and measure").click()
         at.expect(at.phase, phase)

@@ -7,28 +7,14 @@ the table; numbers depend on what else the machine does.
 
 from __future__ import annotations
 
-import importlib.util
 import statistics
-import sys
 import time
 from pathlib import Path
 
 import pytest
+from browser_parts import MARKS
 
-_TESTS = Path(__file__).parents[1]
-_SPEC = importlib.util.spec_from_file_location("browser_host", _TESTS / "browser" / "conftest.py")
-assert _SPEC
-assert _SPEC.loader
-_HOST = sys.modules["browser_host"] = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(_HOST)
-browser, open_page, lab, open_lab = _HOST.browser, _HOST.open_page, _HOST.lab, _HOST.open_lab
-
-pytestmark = [
-    pytest.mark.bench,
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.skipif(_HOST.CHROMIUM is None, reason="no Chromium: apt-get install chromium"),
-]
+pytestmark = MARKS
 
 SETUP = """
 import sys, time
@@ -91,7 +77,7 @@ def _next(page, count: int) -> float:
     ],
 )
 def test_from_the_hand_to_the_picture(open_lab, name, source, goal):
-    setup = SETUP.format(bench=str(_TESTS / "bench"), graph=source)
+    setup = SETUP.format(bench=str(Path(__file__).parent), graph=source)
     page = open_lab(f"bench{name[:2]}.ipynb", setup, "print('re' + 'ady')", SHOW, run=False)
     page.wait_for_function(
         "() => window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status"
